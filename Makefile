@@ -1,0 +1,44 @@
+# The environment and the everyday commands. `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install search test lint format clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## make .venv with the pinned versions (the other targets do this by themselves)
+
+# The stamp comes last and goes first: a .venv without one was interrupted, and is made anew.
+# PyTorch is its own step, so that the build of it that pip chose here is what the second step finds.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "deepPP needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo missing): try make PYTHON=python3.12." >&2; \
+	  exit 1; }
+	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv; fi
+	@echo "Installing PyTorch into .venv"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	@echo "Installing the other dependencies into .venv"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+search: $(INSTALLED) ## run the study studies/quick.yaml; its results go to runs/
+	$(BIN)/deeppp search studies/quick.yaml
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## sort imports and format the code
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+clean: ## remove .venv and everything that tools left behind; runs/ stays
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

@@ -1,0 +1,91 @@
+"""The Markov chain that moves the pruner weights instead of back-propagation (slide "Alternative strategy").
+
+w_new = w_old + delta u, u_i uniform in [-1, 1], kept only if L_tot(w_new) < L_tot(w_old). Beyond the deck: a random
+subset of the weights (`block`), several proposals a step (`proposals`), a temperature that also accepts worse points.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pruning_core.config import TrialConfig
+from pruning_core.replicas import ReplicaRandom
+
+DRAWS_AT_ONCE = 2**16
+
+
+def accepted(old_R: Tensor, new_R: Tensor, temperature: float, uniform_R: Tensor | None = None) -> Tensor:
+    """Which replicas, (R,) bool, take the proposal: L_new < L_old or, at T > 0, u < exp(-(L_new - L_old)/T).
+
+    Args:
+        old_R, new_R: L_tot before and after the proposal. A NaN is never accepted.
+        temperature: T >= 0; 0 is the deck's rule.
+        uniform_R: u in [0, 1), needed at T > 0 only.
+    """
+    better_R = new_R < old_R
+    if temperature == 0 or uniform_R is None:
+        return better_R
+    return better_R | (uniform_R < torch.exp(-(new_R - old_R) / temperature))
+
+
+class MarkovChain:
+    """Moves the pruner weights of R replicas, each with random numbers of its own.
+
+    Args:
+        config: `delta`, `block`, `proposals` and `temperature` are used.
+        units: N of each pruner.
+        random: the replicas' random numbers.
+    """
+
+    def __init__(self, config: TrialConfig, units: list[int], random: ReplicaRandom) -> None:
+        self.config = config
+        self.units = units
+        self.random = random
+        moved = sum(units)
+        self.width = moved * (2 if config.block < 1 else 1) + (1 if config.temperature > 0 else 0)
+        self.steps_at_once = max(1, DRAWS_AT_ONCE // (self.width * config.proposals))
+        self.noise: Tensor | None = None
+        self.step_in_noise = 0
+
+    def start_epoch(self) -> None:
+        """Forgets random numbers drawn ahead, so that an epoch depends on the generators' state alone."""
+        self.noise = None
+
+    def _next_noise(self) -> Tensor:
+        """Uniform numbers for one step, (R, proposals, width)."""
+        if self.noise is None or self.step_in_noise == self.steps_at_once:
+            self.noise = self.random.uniform(self.steps_at_once, self.config.proposals, self.width)
+            self.step_in_noise = 0
+        noise = self.noise[:, self.step_in_noise]
+        self.step_in_noise += 1
+        return noise
+
+    @torch.no_grad()
+    def step(
+        self, weights: list[Tensor], loss_R: Tensor, total_loss: Callable[[list[Tensor]], Tensor]
+    ) -> Tensor:
+        """Proposes `proposals` moves and applies the accepted ones in place.
+
+        Args:
+            weights: pruner weights, one (R, N) tensor per pruner.
+            loss_R: L_tot at these weights.
+            total_loss: L_tot, (R,), at other pruner weights, on the same data with the same network weights.
+
+        Returns:
+            The fraction of accepted proposals of each replica, (R,).
+        """
+        moved = sum(self.units)
+        acceptance_R = torch.zeros_like(loss_R)
+        for noise_RK in self._next_noise().unbind(1):
+            move_RN = self.config.delta * (2 * noise_RK[:, :moved] - 1)
+            if self.config.block < 1:
+                move_RN = move_RN * (noise_RK[:, moved : 2 * moved] < self.config.block)
+            proposal = [w + move for w, move in zip(weights, move_RN.split(self.units, dim=1), strict=True)]
+            new_R = total_loss(proposal)
+            accepted_R = accepted(loss_R, new_R, self.config.temperature, noise_RK[:, -1])
+            for weights_RN, proposal_RN in zip(weights, proposal, strict=True):
+                weights_RN.copy_(torch.where(accepted_R[:, None], proposal_RN, weights_RN))
+            loss_R = torch.where(accepted_R, new_R, loss_R)
+            acceptance_R += accepted_R
+        return acceptance_R / self.config.proposals

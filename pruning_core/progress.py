@@ -1,0 +1,80 @@
+"""What a run has come to: active gates, completeness, completion epoch, drasticness, outcome, and whether to stop it.
+
+Everything here follows the section "What a finished run is" of the deck's formula sheet.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pruning_core.config import TrialConfig
+
+OUTCOMES = ("complete", "too little", "collapsed", "undecided")
+DRASTIC = 0.5
+FROZEN = 0.01
+FAR = 0.1
+
+
+def completion_epochs(complete_ER: NDArray[np.bool_]) -> list[int | None]:
+    """For each replica the first epoch (counted from 1) from which it stays complete to its end, else None."""
+    epochs, replicas = complete_ER.shape
+    result: list[int | None] = []
+    for r in range(replicas):
+        incomplete = np.flatnonzero(~complete_ER[:, r])
+        first = int(incomplete[-1]) + 2 if len(incomplete) else 1
+        result.append(first if first <= epochs else None)
+    return result
+
+
+def drasticness(fell_ER: NDArray[np.floating], dropped: int) -> NDArray[np.floating]:
+    """The most gates that fell below 0.5 in one epoch over the N - n that shall fall, (R,); 1 means all at once."""
+    return fell_ER.max(0) / dropped
+
+
+def outcome(complete: bool, active: int, keep: int) -> str:
+    """The outcome of one replica: `complete`, `too little`, `collapsed` or `undecided`."""
+    if complete:
+        return "complete"
+    if active == keep:
+        return "undecided"
+    return "too little" if active > keep else "collapsed"
+
+
+def hopeless(
+    config: TrialConfig,
+    keep: int,
+    units: int,
+    total_loss_R: NDArray[np.floating],
+    active_R: NDArray[np.floating],
+    complete_R: NDArray[np.bool_],
+    drift_R: NDArray[np.floating],
+    lambda_R: NDArray[np.floating],
+) -> str | None:
+    """Why a trial cannot come to a complete end any more, or None.
+
+    A trial is given up when a loss is not finite, or when at least half of its replicas are stuck: *collapsed* (fewer
+    than n gates open and no gate moved by more than 0.01 over the last `settle_epochs` epochs), or *far from
+    complete* (lambda has reached `lambda_max`, more than a tenth of the N - n gates still have to fall, and none moves).
+
+    Args:
+        drift_R: the largest move of any gate over the last `settle_epochs` epochs; infinite before that.
+    """
+    if not np.isfinite(total_loss_R).all():
+        return "the loss is not finite"
+    still_R = (drift_R < FROZEN) & ~complete_R
+    collapsed_R = still_R & (active_R < keep)
+    if 2 * collapsed_R.sum() >= len(active_R):
+        return "collapsed and frozen"
+    at_the_top_R = lambda_R >= config.lambda_max if config.alpha_strategy in ("stepped", "plateau") else False
+    far_R = still_R & at_the_top_R & (active_R - keep > FAR * (units - keep))
+    if 2 * (far_R | collapsed_R).sum() >= len(active_R):
+        return "far from complete at lambda_max"
+    return None
+
+
+def summary(values: NDArray[np.floating]) -> dict[str, object]:
+    """Mean, standard deviation over the seeds (population) and the values themselves."""
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "per_seed": [float(v) for v in values],
+    }

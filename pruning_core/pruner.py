@@ -1,0 +1,56 @@
+"""The gate layer. A `Pruner` multiplies each of N units by a trainable gate sigma(w) in (0, 1).
+
+Put one wherever units shall be dropped: on the inputs of a network, behind a hidden layer, on the channels of a
+convolution. The pruned network is the same network with the hard mask in place of the gates.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Pruner(nn.Module):
+    """N trainable gates of which `keep` shall stay open.
+
+    Args:
+        units: N, how many units are gated.
+        keep: n, how many units survive, 1 <= n < N.
+        initial_weight: w_0; sigma(3) = 0.953 (deck: "initialized to have sigma(w) ~ 1").
+        trailing_dims: dimensions that follow the gated one: 0 for (..., N), 2 for the channels of (..., N, H, W).
+
+    Raises:
+        ValueError: `keep` outside 1 ... N-1.
+
+    >>> Pruner(units=4, keep=2)(torch.ones(3, 4)).shape
+    torch.Size([3, 4])
+    """
+
+    def __init__(self, units: int, keep: int, initial_weight: float = 3.0, trailing_dims: int = 0) -> None:
+        super().__init__()
+        if not 1 <= keep < units:
+            raise ValueError(f"keep must lie in 1 ... {units - 1} for {units} units, got {keep}")
+        self.keep = keep
+        self.trailing_dims = trailing_dims
+        self.weight = nn.Parameter(torch.full((units,), float(initial_weight)))
+
+    def gates(self) -> Tensor:
+        """sigma(w), shape (N,), values in [0, 1]; exactly 0 and 1 where the weights are -inf and inf."""
+        return torch.sigmoid(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiplies unit i of x, shape (..., N, trailing dimensions), by gate i."""
+        return x * self.gates().reshape(-1, *(1,) * self.trailing_dims)
+
+
+def open_units(weights_RN: Tensor, keep: int) -> Tensor:
+    """Indices (R, n), ascending, of the units with the largest gates. Of equal gates the first ones are kept."""
+    order_RN = torch.argsort(weights_RN, dim=-1, descending=True, stable=True)
+    return order_RN[..., :keep].sort(dim=-1).values
+
+
+def hard_mask(weights_RN: Tensor, keep: int) -> Tensor:
+    """Pruner weights whose gates are exactly 1 for the n largest and exactly 0 for the others: inf and -inf.
+
+    In place of w they turn a gated network into the pruned one, whatever it does with its gates.
+    """
+    mask_RN = torch.full_like(weights_RN, -torch.inf)
+    return mask_RN.scatter_(-1, open_units(weights_RN, keep), torch.inf)

@@ -1,0 +1,260 @@
+"""The core training function: R replicas of one configuration, trained together, one record per epoch.
+
+    run = train(config, data, seeds=range(8))
+    for record in run:
+        print(record.epoch, record.active.mean())
+    print(run.result()["pruned_accuracy"]["mean"])
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pruning_core.chain import MarkovChain
+from pruning_core.config import TrialConfig
+from pruning_core.datasets import Dataset, Part
+from pruning_core.history import QUANTITIES, EpochRecord, History
+from pruning_core.losses import pruner_losses
+from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.pruner import open_units
+from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy
+from pruning_core.strategies import alpha_strategy
+
+
+def default_device() -> torch.device:
+    """`cuda` when there is one, otherwise the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(
+    config: TrialConfig,
+    data: Dataset,
+    seeds: Sequence[int],
+    network: NetworkFactory = gated_mlp,
+    device: torch.device | str | None = None,
+) -> "Training":
+    """Prepares the training of one replica per seed; iterate over the result to train.
+
+    Args:
+        config: every hyperparameter.
+        data: training and validation part (a test part is not looked at).
+        seeds: one per replica: initial weights, order of the batches and random numbers of the chain follow from it.
+        network: makes one network; it needs at least one `Pruner`.
+        device: `cuda` if there is one, else `cpu`, unless given.
+
+    Returns:
+        A `Training`: iterable over `EpochRecord`s, with `result()`, `state_dict()` and `accuracy()`.
+    """
+    return Training(config, data, seeds, network, device)
+
+
+class Training:
+    """A training run that can be iterated over, saved, and gone on with. Made by `train`."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: Dataset,
+        seeds: Sequence[int],
+        network: NetworkFactory = gated_mlp,
+        device: torch.device | str | None = None,
+    ) -> None:
+        device = torch.device(device) if device is not None else default_device()
+        self.config = config
+        self.data = data.to(device)
+        features, classes = len(data.feature_names), len(data.class_names)
+        self.replicas = Replicas(lambda: network(config, features, classes), seeds, device)
+        self.random = ReplicaRandom(seeds, device)
+        self.strategy = alpha_strategy(config, len(seeds), device)
+        groups = [
+            {"params": self.replicas.network_parameters, "lr": config.learning_rate},
+            {"params": self.replicas.pruner_weights, "lr": config.pruner_learning_rate, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            groups[:1] if config.chain else groups, weight_decay=config.weight_decay, fused=True
+        )
+        self.units = [w.shape[1] for w in self.replicas.pruner_weights]
+        self.chain = MarkovChain(config, self.units, self.random) if config.chain else None
+        self.batch_size = min(config.batch_size, len(data.train.y))
+        self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs + 1)
+        self.history = History(
+            config, list(seeds), _gate_names(self.units, data.feature_names), sum(self.replicas.keeps)
+        )
+        self.settled_R = torch.zeros(len(seeds), dtype=torch.bool, device=device)
+        self.settled_parameters: dict[str, Tensor] = {}
+        self._remember_gates(epoch=0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or all replicas have been complete for `settle_epochs` epochs."""
+        return len(self.history) >= self.config.epochs or bool(self.settled_R.all())
+
+    def __iter__(self) -> Iterator[EpochRecord]:
+        while not self.finished:
+            started = time.perf_counter()
+            record = self._epoch()
+            self.history.append(record)
+            self._settle()
+            self._remember_gates(record.epoch)
+            self.history.seconds += time.perf_counter() - started
+            yield self.history.records[-1]
+
+    def _settle(self) -> None:
+        """Notes which replicas have come to their end; their parameters stay what they are from here on."""
+        settled_R = torch.from_numpy(self.history.settled()).to(self.settled_R.device)
+        if not torch.equal(settled_R, self.settled_R):
+            self.settled_R = settled_R
+            self.settled_parameters = {name: p.detach().clone() for name, p in self.replicas.parameters.items()}
+
+    @torch.no_grad()
+    def _put_back_settled(self) -> None:
+        """Undoes an epoch for the replicas that had settled: a result must not depend on slower neighbours."""
+        for name, settled in self.settled_parameters.items():
+            parameter = self.replicas.parameters[name]
+            mask = self.settled_R.reshape(-1, *(1,) * (parameter.dim() - 1))
+            parameter.copy_(torch.where(mask, settled, parameter))
+
+    def _epoch(self) -> EpochRecord:
+        """Trains one epoch. Nothing is read back from the device before its end."""
+        alpha_R, lambda_R, mu_R = self.strategy.alpha_R, self.strategy.lambda_R, self.strategy.mu_R
+        train, replicas = self.data.train, self.replicas
+        order = self.random.permutations(len(train.y))
+        if self.chain is not None:
+            self.chain.start_epoch()
+        losses_KR = torch.zeros(5, len(replicas), device=alpha_R.device)
+        steps = len(train.y) // self.batch_size
+        for step in range(steps):
+            rows_RB = order[:, step * self.batch_size : (step + 1) * self.batch_size]
+            losses_KR += self._step(train.x[rows_RB], train.y[rows_RB], alpha_R.float())
+        classification_R, selection_R, rejection_R, total_R, acceptance_R = losses_KR / steps
+        self._put_back_settled()
+
+        weights_RN = torch.cat([w.detach() for w in replicas.pruner_weights], dim=1)
+        gates_RN = torch.sigmoid(weights_RN)
+        weight_variance_R, gate_variance_R = weights_RN.var(1, correction=0), gates_RN.var(1, correction=0)
+        pruner_R = selection_R + self.config.rejection_weight * rejection_R
+        monitored_R = weight_variance_R if self.config.plateau_monitor == "weights" else gate_variance_R
+        self.strategy.update(classification_R, pruner_R, monitored_R)
+
+        validation = self.data.validation
+        values = {
+            "classification_loss": classification_R,
+            "selection_loss": selection_R,
+            "rejection_loss": rejection_R,
+            "total_loss": total_R,
+            "alpha": alpha_R,
+            "lambda_": lambda_R,
+            "mu": mu_R,
+            "active": (gates_RN > 0.5).sum(1),
+            "fell": ((self.recent_gates[-1] > 0.5) & (gates_RN <= 0.5)).sum(1),
+            "complete": self._complete(gates_RN),
+            "drift": self._drift(gates_RN),
+            "gate_variance": gate_variance_R,
+            "weight_variance": weight_variance_R,
+            "pruned_accuracy": replicas.accuracy(validation.x, validation.y, pruned=True),
+            "full_accuracy": replicas.accuracy(validation.x, validation.y, pruned=False),
+            "acceptance": acceptance_R,
+        }
+        table = torch.stack([values[q].double() for q in QUANTITIES]).cpu().numpy()
+        return EpochRecord(len(self.history) + 1, *table)
+
+    def _step(self, x_RBF: Tensor, y_RB: Tensor, alpha_R: Tensor) -> Tensor:
+        """One step of back-propagation and, for `markov`, of the chain: (L_cla, L_sel, L_rej, L_tot, acceptance), (5, R)."""
+
+        def losses(pruner_weights: list[Tensor] | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            classification_R = cross_entropy(self.replicas.logits(x_RBF, pruner_weights), y_RB)
+            selection_R, rejection_R = pruner_losses(
+                pruner_weights or self.replicas.pruner_weights, self.replicas.keeps, self.config.rejection
+            )
+            pruner_R = selection_R + self.config.rejection_weight * rejection_R
+            return classification_R, selection_R, rejection_R, classification_R + alpha_R * pruner_R
+
+        classification_R, selection_R, rejection_R, total_R = losses(None)
+        self.optimizer.zero_grad(set_to_none=True)
+        total_R.sum().backward()
+        acceptance_R = torch.full_like(alpha_R, torch.nan)
+        if self.chain is not None:
+            weights = [w.detach() for w in self.replicas.pruner_weights]
+            acceptance_R = self.chain.step(weights, total_R.detach(), lambda moved: losses(moved)[-1])
+        self.optimizer.step()
+        with torch.no_grad():
+            return torch.stack([classification_R, selection_R, rejection_R, total_R, acceptance_R])
+
+    def _complete(self, gates_RN: Tensor) -> Tensor:
+        """Whether each replica has exactly n open gates in each pruner, all within `tolerance` of 0 or 1, (R,)."""
+        decided_R = (torch.minimum(gates_RN, 1 - gates_RN) <= self.config.tolerance).all(1)
+        for part_RN, keep in zip(gates_RN.split(self.units, dim=1), self.replicas.keeps, strict=True):
+            decided_R = decided_R & ((part_RN > 0.5).sum(1) == keep)
+        return decided_R
+
+    def _drift(self, gates_RN: Tensor) -> Tensor:
+        """The largest move of a gate over the last `settle_epochs` epochs, (R,); infinite while there are fewer."""
+        if len(self.recent_gates) < self.config.settle_epochs:
+            return torch.full_like(gates_RN[:, 0], torch.inf)
+        return (gates_RN - self.recent_gates[-self.config.settle_epochs]).abs().amax(1)
+
+    def _remember_gates(self, epoch: int) -> None:
+        gates_RN = torch.sigmoid(torch.cat([w.detach() for w in self.replicas.pruner_weights], dim=1))
+        self.recent_gates.append(gates_RN)
+        if epoch % self.history.gate_stride == 0:
+            self.history.gates.append((epoch, gates_RN.half().cpu().numpy()))
+
+    def selected(self) -> list[list[str]]:
+        """The names of the units that the hard mask keeps, for each replica."""
+        names, result = self.history.names, []
+        for r in range(len(self.replicas)):
+            kept, start = [], 0
+            for weights_RN, keep in zip(self.replicas.pruner_weights, self.replicas.keeps, strict=True):
+                kept += [names[start + int(i)] for i in open_units(weights_RN[r].detach(), keep)]
+                start += weights_RN.shape[1]
+            result.append(kept)
+        return result
+
+    def result(self) -> dict[str, object]:
+        """The run so far as the JSON of `deeppp trial --json`."""
+        return self.history.result(self.selected())
+
+    def accuracy(self, part: Part) -> list[float]:
+        """Accuracy of each replica under the hard mask on any part of the data, e.g. the test part after a search."""
+        device = self.data.train.x.device
+        return self.replicas.accuracy(part.x.to(device), part.y.to(device), pruned=True).tolist()
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that `load_state_dict` needs to go on exactly where this run stands: tensors and numbers only."""
+        return {
+            "parameters": {name: p.detach() for name, p in self.replicas.parameters.items()},
+            "buffers": self.replicas.buffers,
+            "optimizer": self.optimizer.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "random": self.random.state_dict(),
+            "recent_gates": list(self.recent_gates),
+            "settled": self.settled_R,
+            "settled_parameters": self.settled_parameters,
+            "history": self.history.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes back to the state that `state_dict` described; the configuration, data and seeds must be the same."""
+        with torch.no_grad():
+            for name, parameter in self.replicas.parameters.items():
+                parameter.copy_(state["parameters"][name])
+        self.replicas.buffers = state["buffers"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.random.load_state_dict(state["random"])
+        self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
+        self.settled_R, self.settled_parameters = state["settled"], state["settled_parameters"]
+        self.history.load_state_dict(state["history"])
+
+
+def _gate_names(units: list[int], feature_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Feature names for a pruner as wide as the input, `pruner1.7` and the like for the others."""
+    names: list[str] = []
+    for i, width in enumerate(units):
+        inputs = i == 0 and width == len(feature_names)
+        names += feature_names if inputs else [f"pruner{i}.{unit}" for unit in range(width)]
+    return tuple(names)

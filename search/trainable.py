@@ -1,0 +1,86 @@
+"""The core training function as a Ray Tune trainable: reports, checkpoints, early stopping, going on after a fault.
+
+Runs in the workers, so it imports neither MLflow nor Optuna.
+"""
+
+import json
+import pickle
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from pruning_core.config import TrialConfig
+from pruning_core.datasets import Dataset
+from pruning_core.training import Training, train
+
+STATE = "state.pt"
+REPORTS_PER_TRIAL = 10
+
+
+def prune(config: Mapping[str, Any], data: Dataset) -> None:
+    """Trains one trial and reports to Tune about ten times on the way, each time with a checkpoint.
+
+    A report holds `epoch`, `pruned_accuracy` (mean over the replicas), `completed` (fraction of the replicas),
+    `active` (mean), `ended` (whether the trial came to its own end) and `stopped` (why it was given up, or "").
+    A checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
+
+    Args:
+        config: `hyperparameters` (of `TrialConfig`), `first_seed`, and `stop_hopeless`.
+        data: the data without its test part.
+    """
+    trial_config = TrialConfig(**config["hyperparameters"])
+    seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
+    run = train(trial_config, data, seeds)
+    stopped = restore(run, Path(tune.get_context().get_trial_dir()))
+    report_every = max(1, trial_config.epochs // REPORTS_PER_TRIAL)
+    if stopped or run.finished:
+        report(run, stopped)
+        return
+    for record in run:
+        stopped = (run.history.hopeless() or "") if config["stop_hopeless"] and not run.finished else ""
+        if stopped or run.finished or record.epoch % report_every == 0:
+            report(run, stopped)
+        if stopped:
+            return
+
+
+def report(run: Training, stopped: str) -> None:
+    """Reports the last epoch to Tune, with a checkpoint."""
+    last = run.history.records[-1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run.history.write(folder, run.selected())
+        torch.save({"training": run.state_dict(), "stopped": stopped}, folder / STATE)
+        metrics = {
+            "epoch": last.epoch,
+            "pruned_accuracy": float(last.pruned_accuracy.mean()),
+            "completed": float(last.complete.mean()),
+            "active": float(last.active.mean()),
+            "ended": run.finished or bool(stopped),
+            "stopped": stopped,
+        }
+        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(name))
+
+
+def restore(run: Training, trial_folder: Path) -> str:
+    """Brings a run back to the newest whole checkpoint in its trial's folder; returns why it was stopped, or "".
+
+    Tune's own idea of the last checkpoint may lag behind after the driver was killed, and a checkpoint may be cut
+    off in the middle of being written: the folder itself is the truth.
+    """
+    for folder in sorted(trial_folder.glob("checkpoint_*"), reverse=True):
+        try:
+            json.loads((folder / "trial.json").read_text())
+            state = torch.load(folder / STATE, weights_only=True, map_location=run.settled_R.device)
+        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        run.load_state_dict(state["training"])
+        return state["stopped"]
+    return ""

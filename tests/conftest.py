@@ -1,0 +1,36 @@
+"""What all tests share: one thread, reproducible hypothesis examples, and a small data set without a file behind it."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+from pruning_core.datasets import Dataset, Part
+
+torch.set_num_threads(1)
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+settings.load_profile("reproducible")
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    """Three classes in twelve features, of which the first three tell the classes apart; 210 training rows."""
+    generator = torch.Generator().manual_seed(0)
+
+    def part(rows: int) -> Part:
+        y = torch.arange(rows) % 3
+        x = torch.randn(rows, 12, generator=generator)
+        x[:, :3] += 2.5 * torch.nn.functional.one_hot(y, 3)
+        return Part(x, y)
+
+    return Dataset(
+        name="blobs",
+        feature_names=tuple(f"x{i}" for i in range(12)),
+        class_names=("a", "b", "c"),
+        train=part(210),
+        validation=part(90),
+        test=part(60),
+        mean=torch.zeros(12),
+        scale=torch.ones(12),
+        fingerprint="blobs",
+        dropped=(),
+    )
