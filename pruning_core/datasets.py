@@ -66,6 +66,11 @@ class Dataset:
         """The same data without its test part: all that a search and its workers get to see."""
         return replace(self, test=None)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about what was done to the data that its owner may not expect."""
+        return [f"dropped constant columns: {', '.join(self.dropped)}"] if self.dropped else []
+
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on ``device``."""
         return replace(
@@ -98,7 +103,7 @@ def load_dataset(
     impute: str | None = None,
     folder: Path,
 ) -> Dataset:
-    """Read a source and prepare it; the same arguments and data give the same tensors on every machine.
+    """Read a source and prepare it; the same arguments and data give the same split on every machine.
 
     Args:
         source: ``digits``, ``breast_cancer``, ``wine`` or the path of a .csv, .tsv, .parquet or .feather
@@ -250,7 +255,7 @@ def _stratified(labels: np.ndarray, class_names: Sequence[str], split: np.ndarra
     if sizes.min() < len(PARTS):
         smallest = int(sizes.argmin())
         raise DataError(
-            f"data.target: class {class_names[smallest]!r} has {sizes[smallest]} of the rows, and every class "
+            f"data.target: class {class_names[smallest]!r} has {sizes[smallest]} rows, and every class "
             f"needs {len(PARTS)} at least, one each for {', '.join(PARTS)}"
         )
     # RandomState, unlike Generator, promises the same numbers in every version of NumPy
@@ -329,7 +334,7 @@ def _standardise(
     unusable = ~(np.isfinite(scale) & (scale > 0))
     if unusable.any():
         raise DataError(
-            f"data.source = {source!r} must hold numbers whose spread a computer can tell, and those in "
+            f"data.source = {source!r} must hold numbers that can be standardised, and those in "
             f"{_some(np.array(names)[unusable])} are too large or too small"
         )
     for x in x_parts:

@@ -27,41 +27,35 @@ INK, MUTED, RULE = "#222222", "#707070", "#d8d8d8"
 LINES = 200
 POINTS = 400
 DPI = 100
+BESIDE = ("axes fraction", "data")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def gate_trajectories(
     path: Path,
-    *,
     title: str,
-    gates: NDArray[Any],
-    gate_epochs: NDArray[Any],
-    active: NDArray[Any],
-    alpha: NDArray[Any],
-    epochs: NDArray[Any],
-    selected: NDArray[np.bool_],
-    seeds: Sequence[int],
-    completion: Sequence[float | None],
+    trial: Mapping[str, Any],
+    history: Mapping[str, NDArray[Any]],
+    gates: Mapping[str, NDArray[Any]],
 ) -> None:
     """Draws the gates of one trial over its epochs, in the manner of the deck.
 
-    Above stand the gates of one seed, the typical one, with its alpha on a second, logarithmic axis; below, the
+    Above stand the gates of one seed, the typical one, with its alpha on a logarithmic scale; below, the
     number of active gates of every seed. Of a wide layer at most 200 gates are drawn, half of them kept ones.
 
     Args:
         path: the PNG to write.
         title: what was run and how it ended.
-        gates: gates_ERN, sigma(w) in [0, 1].
-        gate_epochs: the epoch of each row of `gates`; 0 is before training.
-        active: active_ER, the number of gates above 0.5.
-        alpha: alpha_ER, the weight of the pruner loss.
-        epochs: the epoch of each row of `active` and `alpha`.
-        selected: selected_RN, whether the hard mask keeps the gate.
-        seeds: the R seeds, which name the replicas.
-        completion: per replica the completion epoch, or None.
+        trial: the content of `trial.json`.
+        history: the arrays of `history.npz`, each (E, R), and `epoch` (E,).
+        gates: the arrays of `gates.npz`: `gates` (E', R, N) in [0, 1], `epoch` (E',), `names` (N,).
     """
+    completion: Sequence[int | None] = trial["completion_epoch"]
+    seeds: Sequence[int] = trial["seeds"]
     typical = _typical(completion)
-    keep = int(selected[typical].sum())
+    gates_EN, gate_epochs, epochs = gates["gates"][:, typical], gates["epoch"], history["epoch"]
+    selected_N = np.isin(gates["names"], trial["selected"][typical])
+    units, keep = len(selected_N), int(selected_N.sum())
     figure = Figure(figsize=(10, 6.2), dpi=DPI, facecolor="white")
     above = figure.add_axes((0.075, 0.37, 0.845, 0.49))
     below = figure.add_axes((0.075, 0.09, 0.845, 0.22))
@@ -69,30 +63,29 @@ def gate_trajectories(
 
     every = -(-len(gate_epochs) // POINTS)
     rows = np.unique(np.append(np.arange(0, len(gate_epochs), every), len(gate_epochs) - 1))
-    kept, dropped = _sample(selected[typical])
+    kept, dropped = _sample(selected_N)
     for columns, colour in ((dropped, DROPPED), (kept, KEPT)):
-        values_nE = gates[rows, typical][:, columns].T.astype(float)
+        values_nE = gates_EN[rows][:, columns].T.astype(float)
         lines = np.stack([np.broadcast_to(gate_epochs[rows], values_nE.shape), values_nE], axis=-1)
         opacity = float(np.clip(12 / max(len(columns), 1), 0.3, 0.9))
         above.add_collection(LineCollection(list(lines), colors=colour, linewidths=1.0, alpha=opacity))
     _frame(above, last, "gate  σ(wᵢ)")
     above.set_ylim(-0.03, 1.03)
-    above.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
-    above.tick_params(labelbottom=False)
-    shown_alpha = _draw_alpha(above, epochs, alpha[:, typical])
+    above.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+    above.set_xticks([])
+    shown_alpha = _draw_alpha(above, epochs, history["alpha"][:, typical])
     _mark_completion(above, completion[typical])
 
-    counts = [np.column_stack([epochs, active_E]) for active_E in active.T]
+    counts = [np.column_stack([epochs, active_E]) for active_E in history["active"].T]
     below.add_collection(LineCollection(counts, colors=MUTED, linewidths=0.7, alpha=0.55))
-    below.plot(epochs, active[:, typical], color=INK, lw=1.4)
+    below.plot(epochs, history["active"][:, typical], color=INK, lw=1.4)
     _frame(below, last, "active gates")
     below.set_xlabel("epoch", color=MUTED, fontsize=11)
-    units = gates.shape[2]
     below.set_ylim(0, units * 1.06)
-    below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    below.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     below.axhline(keep, color=KEPT, lw=1, ls=":")
-    below.annotate(f"n = {keep}", (1, keep), (5, 0), xycoords=("axes fraction", "data"),
-                   textcoords="offset points", va="center", color=KEPT, fontsize=10, annotation_clip=False)  # fmt: skip
+    below.annotate(f"n = {keep}", (1, keep), (5, 0), xycoords=BESIDE, va="center",
+                   textcoords="offset points", color=KEPT, fontsize=10, annotation_clip=False)  # fmt: skip
     done = [epoch for epoch in completion if epoch is not None]
     below.plot(done, [keep] * len(done), ls="none", marker="o", ms=5, mfc="white", mec=KEPT, zorder=4)
     _mark_completion(below, completion[typical])
@@ -198,7 +191,7 @@ def _counted(shown: NDArray[np.intp], of: int, what: str) -> str:
 
 def _frame(axes: Axes, last: float, label: str) -> None:
     axes.set_xlim(0, last)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylabel(label, color=MUTED, fontsize=11)
     axes.tick_params(length=3, colors=MUTED, labelsize=10)
     axes.spines[["top", "right"]].set_visible(False)
@@ -219,8 +212,8 @@ def _draw_alpha(axes: Axes, epochs: NDArray[Any], alpha_E: NDArray[Any]) -> bool
     axes.plot(epochs, (exponents - low) / decades, color=INK, lw=1.4, ls=(0, (5, 3)), zorder=3)
     for decade in range(0, decades + 1, -(-decades // 6)):
         power = "10" + str(low + decade).translate(SUPERSCRIPT)
-        axes.annotate(power, (1, decade / decades), (7, 0), xycoords=("axes fraction", "data"), fontsize=10,
-                      textcoords="offset points", va="center", color=MUTED, annotation_clip=False)  # fmt: skip
+        axes.annotate(power, (1, decade / decades), (7, 0), xycoords=BESIDE, fontsize=10, va="center",
+                      textcoords="offset points", color=MUTED, annotation_clip=False)  # fmt: skip
     return True
 
 
@@ -239,19 +232,20 @@ def _merit(entry: Mapping[str, Any]) -> float:
 
 
 def _draw_accuracy(axes: Axes, accuracy: Mapping[str, Any] | None, row: float, colour: str) -> None:
-    """One accuracy: a point per seed, a bar of one standard deviation to either side, and the numbers beside."""
-    mean = (accuracy or {}).get("mean")
-    known = accuracy is not None and mean is not None and math.isfinite(mean)
-    spread = float(accuracy.get("std") or 0.0) if accuracy and known else 0.0
-    axes.annotate(f"{mean:.3f} ± {spread:.3f}" if known else "not measured", (1, row), (16, 0), va="center",
-                  xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=11,
-                  color=colour if known else MUTED, annotation_clip=False)  # fmt: skip
-    if accuracy is None or not known:
-        return
-    values = [value for value in accuracy.get("per_seed") or [] if value is not None]
-    axes.plot(values, [row] * len(values), ls="none", marker="o", ms=5, color=colour, alpha=0.3, mec="none")
-    axes.plot([mean - spread, mean + spread], [row, row], color=colour, lw=2.2, solid_capstyle="round")
-    axes.plot([mean], [row], marker="o", ms=9, color=colour, mec="white", mew=1.2)
+    """One accuracy: a point per seed, a bar of one deviation to either side, and the numbers beside them."""
+    mean = float((accuracy or {}).get("mean") or math.nan)
+    text, shade = "not measured", MUTED
+    if accuracy is not None and math.isfinite(mean):
+        spread = float(accuracy.get("std") or 0.0)
+        values = [float(value) for value in accuracy.get("per_seed") or () if value is not None]
+        axes.plot(
+            values, [row] * len(values), ls="none", marker="o", ms=5, color=colour, alpha=0.3, mec="none"
+        )
+        axes.plot([mean - spread, mean + spread], [row, row], color=colour, lw=2.2, solid_capstyle="round")
+        axes.plot([mean], [row], marker="o", ms=9, color=colour, mec="white", mew=1.2)
+        text, shade = f"{mean:.3f} ± {spread:.3f}", colour
+    axes.annotate(text, (1, row), (16, 0), xycoords=BESIDE, textcoords="offset points", va="center",
+                  fontsize=11, color=shade, annotation_clip=False)  # fmt: skip
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -58,6 +58,18 @@ def distribution(searched: space.Range | space.Choices) -> BaseDistribution:
     return FloatDistribution(searched.low, searched.high, log=searched.log)
 
 
+def first_points(study: Study) -> list[space.Point]:
+    """What is tried first: the known points; for the grid sampler, all of its points and nothing else."""
+    return space.grid(study) if study.search.sampler == "grid" else space.known_points(study)
+
+
+def budget(study: Study) -> int:
+    """How many trials a search of this study has: `search.trials`, or fewer if a grid has no more points."""
+    if study.search.sampler == "grid":
+        return min(study.search.trials, len(space.grid(study)))
+    return study.search.trials
+
+
 class Optimiser:
     """One strategy's optimiser: an Optuna study in memory that starts from the known points.
 
@@ -95,13 +107,13 @@ class Optimiser:
     ) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         values: dict[str, Any] = {"strategy": self.strategy}
         distributions: dict[str, BaseDistribution] = {
-            "strategy": CategoricalDistribution(tuple(self.study.strategies))
+            "strategy": CategoricalDistribution(self.study.strategies)
         }
-        alpha = None
-        if self.strategy == "markov":
-            alphas = space.alpha_choices(self.study)
-            alpha = alphas[0] if len(alphas) == 1 else trial.suggest_categorical("alpha", alphas)
-        for name, searched in space.searched(self.study, self.strategy, alpha).items():
+        names = space.searched(self.study, self.strategy)
+        if "alpha" in names:
+            alpha = _suggest(trial, "alpha", distribution(names["alpha"]))
+            names = space.searched(self.study, self.strategy, alpha)
+        for name, searched in names.items():
             distributions[name] = distribution(searched)
             values[name] = _suggest(trial, name, distributions[name])
         return trial, values, distributions
@@ -133,12 +145,10 @@ class StudySearcher(Searcher):
         super().__init__(metric="pruned_accuracy", mode="max")
         self.study = study
         self.ledger = ledger
-        self.points = space.grid(study) if study.search.sampler == "grid" else space.known_points(study)
-        self.budget = study.search.trials
-        if study.search.sampler == "grid":
-            self.budget = min(self.budget, len(self.points))
+        points = first_points(study)
+        self.budget = budget(study)
         self.numbers: dict[str, int] = {}
-        self.in_memory: dict[int, optuna.Trial] = {}
+        self.running: dict[int, list[optuna.Trial]] = {}
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {strategy: [] for strategy in study.strategies}
         known = set(in_tune)
@@ -150,25 +160,26 @@ class StudySearcher(Searcher):
         self.created = Counter({strategy: len(trials) for strategy, trials in past.items()})
         self.optimisers = {
             strategy: Optimiser(
-                study, strategy, [p for p in self.points if p["strategy"] == strategy], past[strategy]
+                study, strategy, [p for p in points if p["strategy"] == strategy], past[strategy]
             )
             for strategy in study.strategies
         }
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
-            self.in_memory[trial.number] = self.optimisers[trial.params["strategy"]].adopt(trial.params)
+            in_memory = self.optimisers[trial.params["strategy"]].adopt(trial.params)
+            self.running[trial.number] = [self._ledger_trial(trial.number), in_memory]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial: first those that a dead driver left behind, then new ones."""
         if self.orphans:
             orphan = self.orphans.popleft()
             self.numbers[trial_id] = orphan.number
-            self._ledger_trial(orphan.number).set_user_attr(TUNE_TRIAL, trial_id)
+            self._set_tune_trial(orphan.number, trial_id)
             return self._config(orphan.number, orphan.params)
-        if sum(self.created.values()) >= self.budget:
+        number = sum(self.created.values())
+        if number >= self.budget:
             return Searcher.FINISHED
         strategy = min(self.study.strategies, key=lambda s: self.created[s])
         in_memory, values, distributions = self.optimisers[strategy].ask()
-        number = sum(self.created.values())
         self.ledger.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
@@ -179,38 +190,70 @@ class StudySearcher(Searcher):
         )
         self.created[strategy] += 1
         self.numbers[trial_id] = number
-        self.in_memory[number] = in_memory
+        self.running[number] = [self._ledger_trial(number), in_memory]
         return self._config(number, values)
 
     def _config(self, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "number": number,
-            "hyperparameters": self.study.trial_config(values).model_dump(mode="json"),
-        }
+        return {"number": number, "hyperparameters": self.study.trial_config(values).model_dump(mode="json")}
 
     def _ledger_trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self.ledger, self.ledger.get_trials(deepcopy=False)[number]._trial_id)
+        storage, study_id = self.ledger._storage, self.ledger._study_id
+        return optuna.Trial(self.ledger, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Takes in a report on the way."""
-        self._report(self.numbers[trial_id], result)
-
-    def _report(self, number: int, result: Mapping[str, Any]) -> list[optuna.Trial]:
-        """Reports to the ledger and the optimiser; returns both trials, or none if the ledger's has ended."""
-        if self.ledger.get_trials(deepcopy=False)[number].state.is_finished():
-            return []
-        trials = [self._ledger_trial(number), self.in_memory[number]]
-        if math.isfinite(result["pruned_accuracy"]):
-            for trial in trials:
-                if result["epoch"] not in _reported(trial):
-                    trial.report(result["pruned_accuracy"], step=result["epoch"])
-        return trials
+        """Takes in a report on the way. A step that was reported before a fault is not reported again."""
+        for trial in self.running.get(self.numbers[trial_id], []):
+            if math.isfinite(result["pruned_accuracy"]) and result["epoch"] not in _reported(trial):
+                trial.report(result["pruned_accuracy"], step=result["epoch"])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tells how a trial ended. Told again after a resume, it changes nothing."""
         number = self.numbers[trial_id]
-        if self.ledger.get_trials(deepcopy=False)[number].state.is_finished():
+        if number not in self.running:
             return
-        ...
+        if result:
+            self.on_trial_result(trial_id, result)
+        for trial in self.running.pop(number):
+            if result is None or error or not math.isfinite(result["total_loss"]):
+                trial.study.tell(trial, state=TrialState.FAIL)
+                continue
+            trial.set_constraint(CONSTRAINT, 1 - result["completed"])
+            trial.set_user_attr("epochs_run", result["epoch"])
+            if result["ended"] and not result["stopped"]:
+                trial.study.tell(trial, result["pruned_accuracy"])
+            else:
+                trial.set_user_attr("stopped", result["stopped"] or f"by {self.study.search.early_stopping}")
+                trial.study.tell(trial, state=TrialState.PRUNED)
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Saves nothing: the ledger holds everything."""
+
+    def restore_from_dir(self, checkpoint_dir: str) -> None:
+        """Restores nothing: the constructor has read the ledger."""
+
+
+def _reported(trial: optuna.Trial) -> Mapping[int, float]:
+    return trial.storage.get_trial(trial._trial_id).intermediate_values
+
+
+def completed_fraction(trial: FrozenTrial) -> float:
+    """The fraction of a trial's replicas that had completed when it ended."""
+    return 1 - trial.constraints.get(CONSTRAINT, 1.0)
+
+
+def last_accuracy(trial: FrozenTrial) -> float | None:
+    """The pruned accuracy that a trial reported last, None if it reported none."""
+    return max(trial.intermediate_values.items(), default=(0, None))[1]
+
+
+class StudySearch(SearchGenerator):
+    """Tune's trial generator, except that after a resume it asks the searcher anew whether trials are left.
+
+    So a finished search goes on when it is resumed with more trials.
+    """
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._finished = False

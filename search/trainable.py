@@ -26,14 +26,15 @@ REPORTS_PER_TRIAL = 10
 def prune(config: Mapping[str, Any], data: Dataset) -> None:
     """Trains one trial and reports to Tune about ten times on the way, each time with a checkpoint.
 
-    A report holds `epoch`, `pruned_accuracy` (mean over the replicas), `completed` (fraction of the replicas),
+    A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `completed` (fraction of the replicas),
     `active` (mean), `ended` (whether the trial came to its own end) and `stopped` (why it was given up, or "").
     A checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
 
     Args:
-        config: `hyperparameters` (of `TrialConfig`), `first_seed`, and `stop_hopeless`.
+        config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, and `stop_hopeless`.
         data: the data without its test part.
     """
+    torch.set_num_threads(config["threads"])
     trial_config = TrialConfig(**config["hyperparameters"])
     seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
     run = train(trial_config, data, seeds)
@@ -59,6 +60,7 @@ def report(run: Training, stopped: str) -> None:
         torch.save({"training": run.state_dict(), "stopped": stopped}, folder / STATE)
         metrics = {
             "epoch": last.epoch,
+            "total_loss": float(last.total_loss.mean()),
             "pruned_accuracy": float(last.pruned_accuracy.mean()),
             "completed": float(last.complete.mean()),
             "active": float(last.active.mean()),
@@ -68,13 +70,18 @@ def report(run: Training, stopped: str) -> None:
         tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(name))
 
 
+def checkpoints(trial_folder: Path) -> list[Path]:
+    """The checkpoints in a trial's folder, newest first; after a fault the first may be cut off."""
+    return sorted(trial_folder.glob("checkpoint_*"), reverse=True)
+
+
 def restore(run: Training, trial_folder: Path) -> str:
     """Brings a run back to the newest whole checkpoint in its trial's folder; returns why it was stopped, or "".
 
     Tune's own idea of the last checkpoint may lag behind after the driver was killed, and a checkpoint may be cut
     off in the middle of being written: the folder itself is the truth.
     """
-    for folder in sorted(trial_folder.glob("checkpoint_*"), reverse=True):
+    for folder in checkpoints(trial_folder):
         try:
             json.loads((folder / "trial.json").read_text())
             state = torch.load(folder / STATE, weights_only=True, map_location=run.settled_R.device)

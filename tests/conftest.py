@@ -1,4 +1,4 @@
-"""What all tests share: one thread, reproducible hypothesis examples, and a small data set without a file behind it."""
+"""What all tests share: one thread, reproducible hypothesis examples, and a small data set made in memory."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ settings.load_profile("reproducible")
 
 @pytest.fixture(scope="session")
 def data() -> Dataset:
-    """Three classes in twelve features, of which the first three tell the classes apart; 210 training rows."""
+    """Three classes in twelve features, the first three of which tell the classes apart."""
     generator = torch.Generator().manual_seed(0)
 
     def part(rows: int) -> Part:

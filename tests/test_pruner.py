@@ -27,7 +27,9 @@ def test_gates_start_at_sigma_of_the_initial_weight() -> None:
     assert Pruner(5, 2, initial_weight=-1.0).gates().tolist() == pytest.approx([1 / (1 + np.exp(1))] * 5)
 
 
-@pytest.mark.parametrize(("shape", "trailing_dims"), [((4,), 0), ((7, 4), 0), ((2, 7, 4), 0), ((7, 4, 3, 5), 2)])
+@pytest.mark.parametrize(
+    ("shape", "trailing_dims"), [((4,), 0), ((7, 4), 0), ((2, 7, 4), 0), ((7, 4, 3, 5), 2)]
+)
 def test_each_unit_is_multiplied_by_its_gate(shape: tuple[int, ...], trailing_dims: int) -> None:
     torch.manual_seed(0)
     pruner = Pruner(4, 2, trailing_dims=trailing_dims)

@@ -130,7 +130,7 @@ def test_each_replica_has_its_own_alpha() -> None:
         together = alphas(runs, **values)
         assert len(set(together[-1])) == 3
         alone = np.concatenate([alphas([run], **values) for run in runs], axis=1)
-        np.testing.assert_array_equal(together, alone)
+        np.testing.assert_allclose(together, alone, rtol=1e-12)
 
 
 def test_fixed_is_lambda_start() -> None:
@@ -156,7 +156,12 @@ def test_lambda_never_exceeds_lambda_max(strategy: str) -> None:
     assert (np.diff(alpha, axis=0) >= 0).all()
 
 
-@given(seed=st.integers(0, 10**6), growth=st.floats(1.01, 1e3), start=st.floats(1e-4, 1e4), window=st.integers(1, 12))
+@given(
+    seed=st.integers(0, 10**6),
+    growth=st.floats(1.01, 1e3),
+    start=st.floats(1e-4, 1e4),
+    window=st.integers(1, 12),
+)
 def test_lambda_cancels_when_mu_is_read_with_todays_lambda(
     seed: int, growth: float, start: float, window: int
 ) -> None:
@@ -164,14 +169,20 @@ def test_lambda_cancels_when_mu_is_read_with_todays_lambda(
     ratio = alphas(runs, strategy="ratio", window=window)
     for strategy in ("stepped", "plateau"):
         literal = alphas(
-            runs, strategy=strategy, mu="current", growth=growth, lambda_start=start, window=window, step_epochs=3
+            runs,
+            strategy=strategy,
+            mu="current",
+            growth=growth,
+            lambda_start=start,
+            window=window,
+            step_epochs=3,
         )
         np.testing.assert_allclose(literal, ratio, rtol=1e-12)
 
 
 def test_lambda_cancels_however_small_it_is() -> None:
     runs = [random_run(0, epochs=80)]
-    literal = alphas(runs, strategy="stepped", mu="current", lambda_start=1e-11)
+    literal = alphas(runs, strategy="stepped", mu="current", lambda_start=1e-14)
     np.testing.assert_allclose(literal, alphas(runs, strategy="ratio"), rtol=1e-12)
 
 
@@ -195,7 +206,7 @@ def test_frozen_measures_mu_at_the_end_of_the_first_window_and_holds_it() -> Non
     measured = mean([c for c, _, _ in run[:6]]) / (lam[5] * mean([p for _, p, _ in run[:6]]))
     np.testing.assert_allclose(mu[6:], measured)
     np.testing.assert_allclose(alpha[6:] / lam[6:], measured)
-    assert lam[-1] > lam[6] > lam[5]
+    assert lam[-1] > lam[6]
 
 
 def test_plateau_waits_patience_epochs_before_each_growth() -> None:
@@ -206,7 +217,13 @@ def test_plateau_waits_patience_epochs_before_each_growth() -> None:
 
 def test_plateau_compares_with_the_variance_patience_epochs_ago() -> None:
     creeping = [(1.0, 1.0, 1.04**epoch) for epoch in range(20)]
-    values = {"strategy": "plateau", "plateau_threshold": 0.05, "growth": 2.0, "lambda_start": 1.0, "mu": "one"}
+    values = {
+        "strategy": "plateau",
+        "plateau_threshold": 0.05,
+        "growth": 2.0,
+        "lambda_start": 1.0,
+        "mu": "one",
+    }
     assert alphas([creeping], patience=2, **values).max() == 1
     assert alphas([creeping], patience=1, **values).max() > 1
 
@@ -262,7 +279,9 @@ OTHER: dict[str, Any] = {
 @pytest.mark.parametrize("name", sorted(STRATEGY_HYPERPARAMETERS))
 @pytest.mark.parametrize("mu", ["windowed", "one"])
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
-def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(strategy: str, mu: str, name: str) -> None:
+def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(
+    strategy: str, mu: str, name: str
+) -> None:
     base = {"strategy": strategy, "mu": mu, "growth": 1.5, "lambda_max": 10.0, "plateau_threshold": 0.2}
     runs = [random_run(seed) for seed in range(3)]
     same = np.array_equal(alphas(runs, **base), alphas(runs, **{**base, name: OTHER[name]}))
@@ -292,7 +311,11 @@ def test_a_training_run_follows_the_formula_sheet(values: dict[str, Any], data: 
             (
                 float(record.classification_loss[r]),
                 float(record.selection_loss[r] + config.rejection_weight * record.rejection_loss[r]),
-                float((record.weight_variance if config.plateau_monitor == "weights" else record.gate_variance)[r]),
+                float(
+                    (record.weight_variance if config.plateau_monitor == "weights" else record.gate_variance)[
+                        r
+                    ]
+                ),
             )
             for record in records
         ]

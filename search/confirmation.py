@@ -1,0 +1,152 @@
+"""Confirming the best trial of each strategy with fresh seeds, and only then reading the test part.
+
+Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have something to do. If a seed of a
+strategy's best trial does not complete, the next best one has its turn, up to three: completion is no accident of
+the seeds that the search used.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import ray
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from pruning_core.config import TrialConfig
+from pruning_core.datasets import Dataset
+from pruning_core.training import train
+from search.sampler import completed_fraction, last_accuracy
+from search.study import Study
+
+FIRST_FRESH_SEED = 1_000_000
+CANDIDATES = 3
+SEEDS_PER_TASK = 8
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test accuracies."""
+
+    trial: FrozenTrial
+    config: dict[str, Any]
+    outcome: dict[str, float]
+    completion_epochs: list[int | None]
+    validation: list[float]
+    test: list[float]
+    selected: list[list[str]]
+    replica_epochs: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every fresh seed completed the pruning."""
+        return self.outcome["complete"] == 1
+
+    def kept(self) -> list[str]:
+        """The n units that most of the seeds keep, most frequent first."""
+        counts = Counter(name for names in self.selected for name in names)
+        return [name for name, _ in counts.most_common(len(self.selected[0]))]
+
+    def as_json(self) -> dict[str, Any]:
+        """The confirmation's part of a strategy's entry in `deeppp search --json`."""
+        epochs = [e for e in self.completion_epochs if e is not None]
+        counts = Counter(name for names in self.selected for name in names)
+        return {
+            "config": self.config,
+            "trial": self.trial.number,
+            "validation": _summary(self.validation),
+            "test": _summary(self.test),
+            "outcome": self.outcome,
+            "completion_epoch": {
+                "mean": float(np.mean(epochs)) if epochs else None,
+                "std": float(np.std(epochs)) if epochs else None,
+            },
+            "selected": self.kept(),
+            "selection_frequency": {n: c / len(self.selected) for n, c in counts.most_common()},
+        }
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": list(values)}
+
+
+def candidates(trials: Sequence[FrozenTrial], strategy: str) -> list[FrozenTrial]:
+    """A strategy's trials, best first: those of which every seed completed by accuracy, then the most complete."""
+    mine = [
+        t
+        for t in trials
+        if t.params["strategy"] == strategy and t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
+
+    return sorted(mine, key=lambda t: (completed_fraction(t), last_accuracy(t) or 0.0), reverse=True)
+
+
+def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], threads: int) -> dict[str, Any]:
+    """Trains a configuration with the given seeds to its end; returns its `trial.json` and the test accuracies."""
+    assert data.test is not None
+    torch.set_num_threads(threads)
+    run = train(TrialConfig(**config), data.without_test(), seeds)
+    for _ in run:
+        pass
+    return {**run.result(), "test_per_seed": run.accuracy(data.test)}
+
+
+def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Confirmed]:
+    """Confirms the best trial of each strategy that has one.
+
+    Args:
+        study: the study file (`confirm_seeds`, `resources`).
+        ledger: the search's trials.
+        data: the data with its test part.
+    """
+    trials = ledger.get_trials(deepcopy=False)
+    waiting = {s: candidates(trials, s)[:CANDIDATES] for s in study.strategies}
+    confirmed: dict[str, Confirmed] = {}
+    data_ref = ray.put(data)
+    task = ray.remote(train_afresh).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
+    seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
+    pieces = [seeds[i : i + SEEDS_PER_TASK] for i in range(0, len(seeds), SEEDS_PER_TASK)]
+    while any(waiting.values()):
+        now = {s: queue.pop(0) for s, queue in waiting.items() if queue}
+        tasks = {
+            s: [task.remote(study.trial_config(t.params).model_dump(), data_ref, list(p), study.resources.threads) for p in pieces]
+            for s, t in now.items()
+        }
+        for strategy, trial in now.items():
+            attempt = _join(trial, ray.get(tasks[strategy]))
+            if strategy not in confirmed or attempt.complete:
+                confirmed[strategy] = attempt
+            if attempt.complete:
+                waiting[strategy] = []
+    return confirmed
+
+
+def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
+    weights = [len(part["seeds"]) for part in parts]
+    outcomes = parts[0]["outcome"].keys()
+
+    def all_of(read: Any) -> list[Any]:
+        return [value for part in parts for value in read(part)]
+
+    return Confirmed(
+        trial=trial,
+        config=parts[0]["config"],
+        outcome={
+            name: float(np.average([p["outcome"][name] for p in parts], weights=weights)) for name in outcomes
+        },
+        completion_epochs=all_of(lambda p: p["completion_epoch"]),
+        validation=all_of(lambda p: p["pruned_accuracy"]["per_seed"]),
+        test=all_of(lambda p: p["test_per_seed"]),
+        selected=all_of(lambda p: p["selected"]),
+        replica_epochs=sum(p["epochs_run"] * w for p, w in zip(parts, weights, strict=True)),
+    )
+
+
+def winner(confirmed: dict[str, Confirmed]) -> str | None:
+    """The strategy that completes with every fresh seed and is the most accurate on validation (never on test)."""
+    if not confirmed:
+        return None
+    return max(confirmed, key=lambda s: (confirmed[s].outcome["complete"], np.mean(confirmed[s].validation)))

@@ -1,0 +1,114 @@
+"""Carries what happens in Tune to MLflow and to the terminal, without keeping Tune waiting.
+
+A thread of its own writes to MLflow. What cannot be delivered is tried again at the end; nothing is lost, because a
+finished trial can be logged from its folder at any later time.
+"""
+
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from search.sampler import completed_fraction, last_accuracy
+from search.study import Study
+from search.terminal import SearchDisplay, warn
+from search.tracking import SearchEnding, Tracking, TrackingError, TrialEnding
+from search.trainable import checkpoints
+
+ENDINGS: dict[TrialState, TrialEnding] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+
+
+class Recorder(Callback):
+    """Tune's callback.
+
+    Args:
+        study: the study file.
+        ledger: the search's Optuna study.
+        tracking: where trials are logged.
+        display: what the user sees.
+        folder: of the Tune experiment; trial k lies in `trial_0000k`.
+    """
+
+    def __init__(
+        self, study: Study, ledger: optuna.Study, tracking: Tracking, display: SearchDisplay, folder: Path
+    ) -> None:
+        self.study = study
+        self.ledger = ledger
+        self.tracking = tracking
+        self.display = display
+        self.folder = folder
+        self.errors: dict[int, str] = {}
+        self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
+        self.written: list[Future[None]] = []
+
+    def setup(self, **info: Any) -> None:
+        """Shows the trials that ended before a resume."""
+        for trial in self.ledger.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                self._show(trial, here=False)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial begins, or begins again after a fault."""
+        number = trial.config["number"]
+        self.display.trial_started(number)
+        self.written.append(self.writer.submit(self._start, self._ledger_trial(number)))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial came to its end or was stopped; Optuna has been told already."""
+        self._ended(trial.config["number"])
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial failed for good."""
+        error = trial.get_error()
+        self.errors[trial.config["number"]] = str(error).strip().splitlines()[-1] if error else "the worker died"
+        self._ended(trial.config["number"])
+
+    def _ended(self, number: int) -> None:
+        ended = self._ledger_trial(number)
+        self._show(ended, here=True)
+        self.written.append(self.writer.submit(self._log, ended))
+
+    def _show(self, trial: FrozenTrial, here: bool) -> None:
+        self.display.trial_ended(trial, last_accuracy(trial), completed_fraction(trial), here)
+
+    def _ledger_trial(self, number: int) -> FrozenTrial:
+        return self.ledger.get_trials(deepcopy=False)[number]
+
+    def _start(self, trial: FrozenTrial) -> str:
+        return self.tracking.start_trial(trial.number, self.study.trial_config(trial.params).used())
+
+    def _log(self, trial: FrozenTrial) -> None:
+        self._start(trial)
+        folders = checkpoints(self.folder / f"trial_{trial.number:05d}")
+        note = self.errors.get(trial.number, trial.user_attrs.get("stopped", ""))
+        self.tracking.finish_trial(trial.number, folders[0] if folders else None, ENDINGS[trial.state], note)
+
+    def run_id(self, number: int) -> str:
+        """The MLflow run of a trial."""
+        return self.writer.submit(self._start, self._ledger_trial(number)).result()
+
+    def close(self, result: dict[str, Any], ending: SearchEnding) -> None:
+        """Delivers what is still to be logged and closes the parent run."""
+        self.writer.shutdown(wait=True)
+        problems = Counter(str(f.exception()) for f in self.written if f.exception())
+        try:
+            for trial in self.ledger.get_trials(deepcopy=False):
+                if trial.state.is_finished():
+                    self._log(trial)
+            for entry in result.get("strategies", {}).values():
+                self.tracking.log_confirmation(entry["trial"], entry)
+            self.tracking.close_search(result, ending)
+        except TrackingError as error:
+            warn(f"not everything reached MLflow ({error}); run again with --resume to deliver it")
+        else:
+            if problems:
+                warn(f"MLflow failed at times, but everything is logged now ({problems.most_common(1)[0][0]})")

@@ -1,0 +1,247 @@
+"""What the user sees in the terminal, by `rich`: a line per epoch of a trial, the live table of a search, results."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pruning_core.history import EpochRecord, History
+from search.space import Row
+from search.study import Study
+
+SCHEDULE = (
+    "alpha",
+    "lambda_start",
+    "growth",
+    "step_epochs",
+    "plateau_threshold",
+    "patience",
+    "plateau_monitor",
+    "mu",
+    "delta",
+    "block",
+    "learning_rate",
+    "pruner_learning_rate",
+)
+LINES_WITHOUT_A_TERMINAL = 10
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def percent(value: float | None, std: float | None = None) -> str:
+    """0.9613, 0.004 -> '96.1 ± 0.4 %'."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if std is None else f"{100 * value:.1f} ± {100 * std:.1f} %"
+
+
+def plain_table(*columns: str, title: str | None = None) -> Table:
+    """A table without a box; columns that begin with '>' are right-aligned."""
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="dim")
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    return table
+
+
+def schedule(values: Mapping[str, Any]) -> str:
+    """The searched hyperparameters of a trial in one line."""
+    named = [(n, values[n]) for n in SCHEDULE if n in values]
+    return "  ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in named)
+
+
+def warn(*sentences: str) -> None:
+    """Prints warnings."""
+    for sentence in sentences:
+        console.print(f"[yellow]warning:[/] {sentence}")
+
+
+def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
+    """The resolved study and its search space, as `deeppp check` prints them."""
+    sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
+    console.print(
+        f"[bold]{study.name}[/]: keep {study.data.keep} of {len(data.feature_names)} features of {data.name}, "
+        f"{len(data.class_names)} classes, {sizes} rows to train, validate, test"
+    )
+    search, training = study.search, study.training
+    console.print(
+        f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
+        f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds\n"
+    )
+    table = plain_table("hyperparameter", "values", "used by")
+    for row in rows:
+        style = "" if row.values.startswith(("default", "fixed")) else "bold"
+        table.add_row(row.name, Text(row.values, style=style), row.strategies)
+    console.print(table)
+
+
+class TrialDisplay:
+    """A line per epoch, printed as it ends, and a summary."""
+
+    COLUMNS = ("epoch", "L_cla", "L_sel", "L_rej", "alpha", "active", "complete", "pruned", "full")
+
+    def __init__(self, epochs: int, keep: int) -> None:
+        self.epochs = epochs
+        self.keep = keep
+        console.print("".join(f"{name:>10}" for name in self.COLUMNS), style="dim")
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Prints one epoch: means over the replicas."""
+        replicas = len(record.complete)
+        cells = [
+            f"{record.epoch}/{self.epochs}",
+            f"{record.classification_loss.mean():.4f}",
+            f"{record.selection_loss.mean():.4f}",
+            f"{record.rejection_loss.mean():.4f}",
+            f"{record.alpha.mean():.3g}",
+            f"{record.active.mean():.1f}",
+            f"{int(record.complete.sum())}/{replicas}",
+            f"{100 * record.pruned_accuracy.mean():.1f} %",
+            f"{100 * record.full_accuracy.mean():.1f} %",
+        ]
+        style = "green" if record.complete.all() else ""
+        console.print("".join(f"{cell:>10}" for cell in cells), style=style)
+
+    def end(self, result: Mapping[str, Any], history: History) -> None:
+        """Prints what the run has come to."""
+        outcomes = ", ".join(f"{n} {Counter(history.outcomes())[n]}" for n in sorted(set(history.outcomes())))
+        pruned, epochs = result["pruned_accuracy"], [e for e in result["completion_epoch"] if e is not None]
+        counts = Counter(name for names in result["selected"] for name in names)
+        kept = ", ".join(name for name, _ in counts.most_common(self.keep))
+        console.print()
+        console.print(f"outcome            {outcomes}")
+        if epochs:
+            console.print(f"completion epoch   {min(epochs)} ... {max(epochs)}")
+        console.print(f"pruned accuracy    {percent(pruned['mean'], pruned['std'])} (validation, mean ± std over seeds)")
+        console.print(f"most often kept    {kept}")
+        console.print(
+            f"{result['seconds']:.1f} s, {result['replica_epochs_per_second']:.0f} replica-epochs/s", style="dim"
+        )
+
+
+class SearchDisplay:
+    """The live table of a search; without a terminal, a line now and then.
+
+    Feed it with `begin`, `trial_started`, `trial_ended`, `confirming`, `end`.
+    """
+
+    def begin(self, study: Study, label: str, budget: int) -> None:
+        """Opens the table."""
+        self.study = study
+        self.label = label
+        self.budget = budget
+        self.started = time.monotonic()
+        self.done_here = 0
+        self.running: set[int] = set()
+        self.endings: Counter[str] = Counter()
+        self.completed: Counter[str] = Counter()
+        self.trials: Counter[str] = Counter()
+        self.best: dict[str, tuple[tuple[float, float], Any]] = {}
+        self.phase = ""
+        self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
+        if console.is_terminal:
+            self.live.start()
+        else:
+            console.print(f"{label}: {budget} trials of {', '.join(study.strategies)}")
+
+    def trial_started(self, number: int) -> None:
+        """A trial is running now."""
+        self.running.add(number)
+
+    def trial_ended(self, trial: Any, accuracy: float | None, completed: float, here: bool = True) -> None:
+        """A trial ended: its Optuna trial, last accuracy, and fraction of complete replicas.
+
+        `here` is false for one that had ended before this run of the search.
+        """
+        strategy = trial.params["strategy"]
+        self.running.discard(trial.number)
+        self.endings[trial.state.name] += 1
+        self.trials[strategy] += 1
+        self.done_here += here
+        self.completed[strategy] += trial.state.name == "COMPLETE" and completed == 1
+        if accuracy is not None and trial.state.name != "FAIL":
+            rank = (completed, accuracy)
+            if strategy not in self.best or rank > self.best[strategy][0]:
+                self.best[strategy] = (rank, trial)
+        done = sum(self.endings.values())
+        if not console.is_terminal and here and done % max(1, self.budget // LINES_WITHOUT_A_TERMINAL) == 0:
+            bests = ", ".join(f"{s} {percent(rank[1])}" for s, (rank, _) in sorted(self.best.items()))
+            console.print(f"{self._counts()}; best: {bests}")
+
+    def confirming(self) -> None:
+        """The trials are done, the winners are being confirmed."""
+        self.phase = f"confirming the best of each strategy with {self.study.search.confirm_seeds} fresh seeds"
+        if not console.is_terminal:
+            console.print(self.phase)
+
+    def end(self) -> None:
+        """Takes the table away."""
+        self.live.stop()
+
+    def _counts(self) -> str:
+        done = sum(self.endings.values())
+        stopped, failed = self.endings["PRUNED"], self.endings["FAIL"]
+        parts = [f"{done}/{self.budget} trials", f"{len(self.running)} running", f"{stopped} stopped", f"{failed} failed"]
+        minutes = (time.monotonic() - self.started) / 60
+        if self.done_here:
+            rate = self.done_here / minutes
+            parts += [f"{rate:.1f}/min", f"{_duration(60 * (self.budget - done) / rate)} left"]
+        return ", ".join(parts)
+
+    def _render(self) -> RenderableType:
+        table = plain_table("strategy", ">trials", ">completed", ">accuracy", ">replicas", "best schedule so far")
+        for strategy in self.study.strategies:
+            row = [strategy, str(self.trials[strategy]), str(self.completed[strategy])]
+            if strategy in self.best:
+                (complete, accuracy), trial = self.best[strategy]
+                row += [percent(accuracy), percent(complete), f"#{trial.number}  {schedule(trial.params)}"]
+            table.add_row(*row)
+        done = sum(self.endings.values())
+        head = Text.assemble((self.label, "bold"), "  ", self.phase or self._counts())
+        return Group(head, ProgressBar(total=self.budget, completed=done, width=60), table)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
+    """The table of strategies at the end of a search, and what to do next."""
+    console.print(
+        f"[bold]{result['study']}[/]: {result['trials']} trials ({result['stopped']} stopped, {result['failed']} failed) "
+        f"in {_duration(result['seconds'])}, {result['replica_epochs_per_second']:.0f} replica-epochs/s\n"
+    )
+    table = plain_table("  strategy", ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")
+    for name, entry in result["strategies"].items():
+        epoch = entry["completion_epoch"]["mean"]
+        won = name == result["winner"]
+        table.add_row(
+            Text(("* " if won else "  ") + name, style="bold green" if won else ""),
+            str(entry["trials"]),
+            str(entry["completed"]),
+            percent(entry["validation"]["mean"], entry["validation"]["std"]),
+            percent(entry["test"]["mean"], entry["test"]["std"]),
+            percent(entry["outcome"]["complete"]),
+            "-" if epoch is None else f"{epoch:.0f}",
+        )
+    console.print(table)
+    console.print(
+        f"  validation, test, complete and epoch: {study.search.confirm_seeds} fresh seeds, mean ± std; "
+        "the test part was read for these trials only\n",
+        style="dim",
+    )
+    for name, entry in result["strategies"].items():
+        console.print(f"  {name} #{entry['trial']}  {schedule(entry['config'])}")
+    if result["winner"] is None:
+        console.print("\nno trial came to an end that could be confirmed; look at the trials in the MLflow UI")
+    else:
+        best = result["strategies"][result["winner"]]
+        console.print(f"\n[bold]{result['winner']}[/] wins and most often keeps: {', '.join(best['selected'])}")
+    where = "" if output == "runs" else f" --output {output}"
+    console.print(f"\nevery trial in MLflow:  [bold]deeppp ui{where}[/]")
