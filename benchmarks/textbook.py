@@ -147,9 +147,7 @@ def search(trials: int, epochs: int, output: Path) -> dict[str, float]:
             name="textbook",
             storage_path=str(output / "ray"),
             callbacks=[
-                MLflowLoggerCallback(
-                    tracking_uri=f"sqlite:///{output / 'mlflow.db'}", experiment_name="textbook"
-                )
+                MLflowLoggerCallback(tracking_uri=f"sqlite:///{output / 'mlflow.db'}", experiment_name="textbook")
             ],
         ),
     )

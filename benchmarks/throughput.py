@@ -39,10 +39,10 @@ def textbook(folder: Path, trials: int, epochs: int) -> dict[str, Any]:
 def search(folder: Path, trials: int) -> dict[str, Any]:
     """Runs `deeppp search` as a process of its own, timed from outside."""
     result = folder / "search.json"
+    command = [sys.executable, "-m", "search", "search", str(STUDY), "--trials", str(trials)]
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "search", "search", str(STUDY), "--trials", str(trials)]
-        + ["--output", str(folder / "runs"), "--json", str(result)],
+        [*command, "--output", str(folder / "runs"), "--json", str(result)],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=HERE.parent,
@@ -108,9 +108,8 @@ def main() -> None:
     print(f"{'':16}{'trials':>8}{'seconds':>10}{'replica-epochs':>16}{'per second':>12}{'ratio':>8}")
     for what, f in figures.items():
         rate = f["replica_epochs_per_second"]
-        print(
-            f"{what:16}{f['trials']:>8}{f['seconds']:>10.1f}{f['replica_epochs']:>16}{rate:>12.1f}{rate / slowest:>7.1f}x"
-        )
+        print(f"{what:16}{f['trials']:>8}{f['seconds']:>10.1f}{f['replica_epochs']:>16}", end="")
+        print(f"{rate:>12.1f}{rate / slowest:>7.1f}x")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

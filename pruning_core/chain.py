@@ -62,9 +62,7 @@ class MarkovChain:
         return noise
 
     @torch.no_grad()
-    def step(
-        self, weights: list[Tensor], loss_R: Tensor, total_loss: Callable[[list[Tensor]], Tensor]
-    ) -> Tensor:
+    def step(self, weights: list[Tensor], loss_R: Tensor, total_loss: Callable[[list[Tensor]], Tensor]) -> Tensor:
         """Proposes `proposals` moves and applies the accepted ones in place.
 
         Args:

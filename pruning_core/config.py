@@ -58,9 +58,7 @@ class TrialConfig(BaseModel):
         0.05, ge=0, description="`plateau`: relative change of the variance that counts as none"
     )
     patience: int = Field(2, ge=1, description="`plateau`: epochs over which the variance is compared")
-    plateau_monitor: Literal["weights", "gates"] = Field(
-        "gates", description="`plateau`: variance of w or of sigma(w)"
-    )
+    plateau_monitor: Literal["weights", "gates"] = Field("gates", description="`plateau`: variance of w or of sigma(w)")
     mu: MuReading = Field("one", description="reading of mu = <L_cla> / (lambda <L_pru>) in alpha = mu lambda")
     window: int = Field(10, ge=1, description="epochs averaged by <...>")
 
@@ -89,9 +87,7 @@ class TrialConfig(BaseModel):
     settle_epochs: int = Field(
         10, ge=1, description="training ends once all replicas have been complete for so many epochs"
     )
-    tolerance: float = Field(
-        0.05, gt=0, lt=0.5, description="a gate this close to 0 or 1 counts as closed or open"
-    )
+    tolerance: float = Field(0.05, gt=0, lt=0.5, description="a gate this close to 0 or 1 counts as closed or open")
     seeds: int = Field(8, ge=1, description="R, replicas trained at once, each with a seed of its own")
 
     @model_validator(mode="after")

@@ -249,9 +249,7 @@ def _stratified(labels: np.ndarray, class_names: Sequence[str], split: np.ndarra
     """
     sizes = np.bincount(labels, minlength=len(class_names))
     if len(class_names) < 2:
-        raise DataError(
-            f"data.target must tell at least 2 classes apart, and the labels hold {list(class_names)} only"
-        )
+        raise DataError(f"data.target must tell at least 2 classes apart, and the labels hold {list(class_names)} only")
     if sizes.min() < len(PARTS):
         smallest = int(sizes.argmin())
         raise DataError(
@@ -295,14 +293,11 @@ def _check_keep(keep: int, features: int, constant: int, source: str) -> None:
         )
     if not 1 <= keep < features:
         raise DataError(
-            f"data.keep = {keep} must lie in 1 ... {features - 1}, "
-            f"as {source!r} has {features} features{left_out}"
+            f"data.keep = {keep} must lie in 1 ... {features - 1}, as {source!r} has {features} features{left_out}"
         )
 
 
-def _refuse_gaps(
-    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None
-) -> None:
+def _refuse_gaps(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None) -> None:
     """Refuse infinite values, and missing ones unless they are to be filled."""
     infinite = np.any([np.isinf(x).any(axis=0) for x in x_parts], axis=0)
     if infinite.any():
@@ -318,9 +313,7 @@ def _refuse_gaps(
         )
 
 
-def _standardise(
-    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _standardise(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndarray]:
     """Fill and standardise in place, by the training part; returns mean and deviation, (F,) float64 each.
 
     In float64 because a column may be small changes of a large number (a time stamp), lost in float32.

@@ -132,9 +132,7 @@ class History:
             "pruned_accuracy": progress.summary(self.records[-1].pruned_accuracy),
             "full_accuracy": progress.summary(self.records[-1].full_accuracy),
             "completion_epoch": progress.completion_epochs(self.array("complete").astype(bool)),
-            "drasticness": [
-                float(d) for d in progress.drasticness(self.array("fell"), len(self.names) - self.keep)
-            ],
+            "drasticness": [float(d) for d in progress.drasticness(self.array("fell"), len(self.names) - self.keep)],
             "selected": selected,
             "epochs_run": len(self),
             "seconds": self.seconds,
@@ -142,11 +140,12 @@ class History:
         }
 
     def write(self, folder: Path, selected: list[list[str]]) -> None:
-        """Writes `trial.json`, `history.npz` (each quantity (E, R)) and `gates.npz` (gates (E', R, N)) into `folder`."""
-        arrays = {q.rstrip("_"): self.array(q).astype(np.float32) for q in QUANTITIES}
+        """Writes `trial.json`, `history.npz` (quantities (E, R)) and `gates.npz` (gates (E', R, N)) into `folder`."""
+        arrays: dict[str, NDArray[Any]] = {q.rstrip("_"): self.array(q).astype(np.float32) for q in QUANTITIES}
         if not self.config.chain:
             del arrays["acceptance"]
-        np.savez(folder / "history.npz", epoch=[record.epoch for record in self.records], **arrays)
+        arrays["epoch"] = np.array([record.epoch for record in self.records])
+        np.savez(folder / "history.npz", allow_pickle=False, **arrays)
         np.savez_compressed(
             folder / "gates.npz",
             epoch=[epoch for epoch, _ in self.gates],

@@ -39,9 +39,7 @@ def pruner_losses(weights: list[Tensor], keeps: list[int], rejection: str) -> tu
     for weights_RN, keep in zip(weights, keeps, strict=True):
         gates_RN = torch.sigmoid(weights_RN)
         selections.append(selection_loss(gates_RN, keep))
-        rejections.append(
-            modified_rejection_loss(weights_RN) if rejection == "modified" else rejection_loss(gates_RN)
-        )
+        rejections.append(modified_rejection_loss(weights_RN) if rejection == "modified" else rejection_loss(gates_RN))
     if len(weights) == 1:
         return selections[0], rejections[0]
     return torch.stack(selections).mean(0), torch.stack(rejections).mean(0)

@@ -30,19 +30,18 @@ class GatedMLP(nn.Module):
         initial_weight: w_0.
     """
 
-    def __init__(
-        self, features: int, classes: int, keep: int, hidden: tuple[int, ...], initial_weight: float
-    ) -> None:
+    def __init__(self, features: int, classes: int, keep: int, hidden: tuple[int, ...], initial_weight: float) -> None:
         super().__init__()
         self.pruner = Pruner(features, keep, initial_weight)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((features, *hidden, classes)))
 
     def forward(self, x_BF: Tensor) -> Tensor:
-        first, *others = self.layers
-        h = functional.linear(x_BF, first.weight * self.pruner.gates(), first.bias)
-        for layer in others:
-            h = layer(functional.relu(h))
-        return h
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        h_BH = functional.linear(x_BF, first.weight * self.pruner.gates(), first.bias)
+        for layer in self.layers[1:]:
+            h_BH = layer(functional.relu(h_BH))
+        return h_BH
 
 
 def gated_mlp(config: TrialConfig, features: int, classes: int) -> nn.Module:

@@ -53,7 +53,7 @@ def hopeless(
 
     A trial is given up when a loss is not finite, or when at least half of its replicas are stuck: *collapsed* (fewer
     than n gates open and no gate moved by more than 0.01 over the last `settle_epochs` epochs), or *far from
-    complete* (lambda has reached `lambda_max`, more than a tenth of the N - n gates still have to fall, and none moves).
+    complete* (lambda has reached `lambda_max`, more than a tenth of the N - n gates have yet to fall, and none moves).
 
     Args:
         drift_R: the largest move of any gate over the last `settle_epochs` epochs; infinite before that.

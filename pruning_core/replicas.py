@@ -69,9 +69,7 @@ class Replicas:
         self.keeps = [pruner.keep for _, pruner in pruners]
         self.pruner_names = [f"{name}.weight" if name else "weight" for name, _ in pruners]
         parameters, buffers = stack_module_state(networks)
-        self.parameters = {
-            name: stacked.detach().to(device).requires_grad_() for name, stacked in parameters.items()
-        }
+        self.parameters = {name: stacked.detach().to(device).requires_grad_() for name, stacked in parameters.items()}
         self.buffers = {name: stacked.to(device) for name, stacked in buffers.items()}
         self.network = copy.deepcopy(networks[0]).to("meta")
         self._forward = vmap(self._one_forward, randomness="different")

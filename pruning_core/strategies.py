@@ -32,9 +32,7 @@ class AlphaStrategy:
     def __init__(self, config: TrialConfig, replicas: int, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.epoch = 0
-        self.lambda_R = torch.full(
-            (replicas,), self.start or config.lambda_start, dtype=torch.float64, device=device
-        )
+        self.lambda_R = torch.full((replicas,), self.start or config.lambda_start, dtype=torch.float64, device=device)
         self.mu_R = torch.ones_like(self.lambda_R)
         if self.reading in ("current", "windowed"):
             self.mu_R = 1 / self.lambda_R

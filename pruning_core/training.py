@@ -1,9 +1,9 @@
 """The core training function: R replicas of one configuration, trained together, one record per epoch.
 
-    run = train(config, data, seeds=range(8))
-    for record in run:
-        print(record.epoch, record.active.mean())
-    print(run.result()["pruned_accuracy"]["mean"])
+run = train(config, data, seeds=range(8))
+for record in run:
+    print(record.epoch, record.active.mean())
+print(run.result()["pruned_accuracy"]["mean"])
 """
 
 import time
@@ -163,7 +163,10 @@ class Training:
         return EpochRecord(len(self.history) + 1, *table)
 
     def _step(self, x_RBF: Tensor, y_RB: Tensor, alpha_R: Tensor) -> Tensor:
-        """One step of back-propagation and, for `markov`, of the chain: (L_cla, L_sel, L_rej, L_tot, acceptance), (5, R)."""
+        """One step of back-propagation and, for `markov`, of the chain.
+
+        Returns L_cla, L_sel, L_rej, L_tot and the acceptance, (5, R).
+        """
 
         def losses(pruner_weights: list[Tensor] | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             classification_R = cross_entropy(self.replicas.logits(x_RBF, pruner_weights), y_RB)

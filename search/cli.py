@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,12 @@ def parser() -> argparse.ArgumentParser:
     study = argparse.ArgumentParser(add_help=False)
     study.add_argument("study", metavar="STUDY", type=Path, help="the study file (YAML)")
     study.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="overrides a key of the study"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="overrides a key of the study",
     )
 
     def add_for_study(name: str, run: Any, help: str) -> argparse.ArgumentParser:
@@ -130,10 +136,9 @@ def search(options: argparse.Namespace) -> int:
         )
     except runner.Interrupted as interrupted:
         again = [a for a in sys.argv[1:] if a != "--resume"]
-        terminal.errors.print(
-            f"{interrupted.label}: interrupted, everything so far is saved; go on with:  deeppp {' '.join(again)} --resume",
-            markup=False,
-        )
+        command = f"deeppp {shlex.join(again)} --resume"
+        sentence = f"{interrupted.label}: interrupted, everything so far is saved; go on with:  {command}"
+        terminal.errors.print(sentence, markup=False)
         return INTERRUPTED
     terminal.show_result(result, study, str(options.output))
     _write_json(options.json, result)

@@ -76,9 +76,7 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
 def candidates(trials: Sequence[FrozenTrial], strategy: str) -> list[FrozenTrial]:
     """A strategy's trials, best first: those of which every seed completed by accuracy, then the most complete."""
     mine = [
-        t
-        for t in trials
-        if t.params["strategy"] == strategy and t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        t for t in trials if t.params["strategy"] == strategy and t.state in (TrialState.COMPLETE, TrialState.PRUNED)
     ]
 
     return sorted(mine, key=lambda t: (completed_fraction(t), last_accuracy(t) or 0.0), reverse=True)
@@ -112,7 +110,10 @@ def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Conf
     while any(waiting.values()):
         now = {s: queue.pop(0) for s, queue in waiting.items() if queue}
         tasks = {
-            s: [task.remote(study.trial_config(t.params).model_dump(), data_ref, list(p), study.resources.threads) for p in pieces]
+            s: [
+                task.remote(study.trial_config(t.params).model_dump(), data_ref, list(p), study.resources.threads)
+                for p in pieces
+            ]
             for s, t in now.items()
         }
         for strategy, trial in now.items():
@@ -134,9 +135,7 @@ def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
     return Confirmed(
         trial=trial,
         config=parts[0]["config"],
-        outcome={
-            name: float(np.average([p["outcome"][name] for p in parts], weights=weights)) for name in outcomes
-        },
+        outcome={name: float(np.average([p["outcome"][name] for p in parts], weights=weights)) for name in outcomes},
         completion_epochs=all_of(lambda p: p["completion_epoch"]),
         validation=all_of(lambda p: p["pruned_accuracy"]["per_seed"]),
         test=all_of(lambda p: p["test_per_seed"]),

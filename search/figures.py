@@ -238,9 +238,7 @@ def _draw_accuracy(axes: Axes, accuracy: Mapping[str, Any] | None, row: float, c
     if accuracy is not None and math.isfinite(mean):
         spread = float(accuracy.get("std") or 0.0)
         values = [float(value) for value in accuracy.get("per_seed") or () if value is not None]
-        axes.plot(
-            values, [row] * len(values), ls="none", marker="o", ms=5, color=colour, alpha=0.3, mec="none"
-        )
+        axes.plot(values, [row] * len(values), ls="none", marker="o", ms=5, color=colour, alpha=0.3, mec="none")
         axes.plot([mean - spread, mean + spread], [row, row], color=colour, lw=2.2, solid_capstyle="round")
         axes.plot([mean], [row], marker="o", ms=9, color=colour, mec="white", mew=1.2)
         text, shade = f"{mean:.3f} ± {spread:.3f}", colour

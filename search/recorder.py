@@ -16,8 +16,9 @@ from ray.tune.experiment import Trial
 
 from search.sampler import completed_fraction, last_accuracy
 from search.study import Study
+from search.summary import TrialEnding
 from search.terminal import SearchDisplay, warn
-from search.tracking import SearchEnding, Tracking, TrackingError, TrialEnding
+from search.tracking import SearchEnding, Tracking, TrackingError
 from search.trainable import checkpoints
 
 ENDINGS: dict[TrialState, TrialEnding] = {
@@ -48,9 +49,9 @@ class Recorder(Callback):
         self.folder = folder
         self.errors: dict[int, str] = {}
         self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self.written: list[Future[None]] = []
+        self.written: list[Future[Any]] = []
 
-    def setup(self, **info: Any) -> None:
+    def setup(self, *arguments: Any, **info: Any) -> None:
         """Shows the trials that ended before a resume."""
         for trial in self.ledger.get_trials(deepcopy=False):
             if trial.state.is_finished():

@@ -34,7 +34,7 @@ from search.recorder import Recorder
 from search.sampler import StudySearch, StudySearcher, budget
 from search.study import Study, StudyError
 from search.terminal import SearchDisplay, warn
-from search.tracking import SearchEnding, Tracking
+from search.tracking import SearchEnding, Tracking, without_password
 from search.trainable import prune
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -42,7 +42,7 @@ WORKER_FAULTS = 3
 PACKAGES = ("deeppp", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818
     """The search was interrupted; everything so far is saved. `label` names it."""
 
     def __init__(self, label: str) -> None:
@@ -99,7 +99,11 @@ def search(
         resume=resume,
     )
     where = {
-        "mlflow": {"tracking_uri": without_password(tracking_uri), "experiment": study.name, "parent_run_id": parent},
+        "mlflow": {
+            "tracking_uri": without_password(tracking_uri),
+            "experiment": study.name,
+            "parent_run_id": parent,
+        },
         "storage": without_password(storage_url),
     }
     recorder = Recorder(study, ledger, tracking, display, output / "ray" / label)
@@ -172,22 +176,21 @@ def _essence(study: Study, data: Dataset) -> dict[str, Any]:
 
 def start_ray(address: str | None, data: Dataset) -> None:
     """Starts Ray on this machine, quietly, or connects to the cluster at `address`."""
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        ray.init(address=address, **quiet)
-    else:
-        rows = data.train.x.numel() * data.train.x.element_size()
-        ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES + 4 * rows, **quiet)
+    rows = data.train.x.numel() * data.train.x.element_size()
+    ray.init(
+        address=address,
+        include_dashboard=None if address else False,
+        object_store_memory=None if address else OBJECT_STORE_BYTES + 4 * rows,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
 
 
-def run_tune(
-    study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool
-) -> None:
+def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool) -> None:
     """Trains all trials that are still to be trained. Returns early after a SIGINT."""
     folder = recorder.folder
-    in_tune = _trials_in_tune(folder) if resume else []
+    in_tune = _trials_in_tune(folder) if resume else {}
     searcher = StudySearcher(study, ledger, in_tune)
-    recorder.numbers = searcher.numbers
     handler = signal.getsignal(signal.SIGINT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
@@ -222,13 +225,13 @@ def _folder_name(trial: Trial) -> str:
     return f"trial_{trial.config['number']:05d}"
 
 
-def _trials_in_tune(folder: Path) -> list[str]:
-    """The ids of the trials that Tune's last snapshot of a search knows."""
+def _trials_in_tune(folder: Path) -> dict[str, int]:
+    """The trials that Tune's last snapshot of a search knows: Tune's id -> number."""
     states = sorted(folder.glob("experiment_state-*.json"))
     if not states:
-        return []
-    snapshot = json.loads(states[-1].read_text())
-    return [json.loads(trial)["trial_id"] for trial, _ in snapshot["trial_data"]]
+        return {}
+    trials = [json.loads(trial) for trial, _ in json.loads(states[-1].read_text())["trial_data"]]
+    return {trial["trial_id"]: trial["config"]["number"] for trial in trials}
 
 
 def make_scheduler(study: Study) -> TrialScheduler:

@@ -7,7 +7,7 @@ trials and an optimiser of its own, so that every sampler faces one plain proble
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -25,7 +25,6 @@ from search import space
 from search.study import Study
 
 CONSTRAINT = "incomplete"
-TUNE_TRIAL = "tune_trial_id"
 
 
 def make_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
@@ -80,9 +79,7 @@ class Optimiser:
         past: this strategy's trials of the ledger, from before a resume.
     """
 
-    def __init__(
-        self, study: Study, strategy: str, points: list[dict[str, Any]], past: list[FrozenTrial]
-    ) -> None:
+    def __init__(self, study: Study, strategy: str, points: list[dict[str, Any]], past: list[FrozenTrial]) -> None:
         self.study = study
         self.strategy = strategy
         seed = study.search.seed + study.strategies.index(strategy) + 1000 * len(past)
@@ -102,13 +99,9 @@ class Optimiser:
         self.memory.enqueue_trial(dict(params))
         return self._fill(self.memory.ask())[0]
 
-    def _fill(
-        self, trial: optuna.Trial
-    ) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
+    def _fill(self, trial: optuna.Trial) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         values: dict[str, Any] = {"strategy": self.strategy}
-        distributions: dict[str, BaseDistribution] = {
-            "strategy": CategoricalDistribution(self.study.strategies)
-        }
+        distributions: dict[str, BaseDistribution] = {"strategy": CategoricalDistribution(self.study.strategies)}
         names = space.searched(self.study, self.strategy)
         if "alpha" in names:
             alpha = _suggest(trial, "alpha", distribution(names["alpha"]))
@@ -138,42 +131,38 @@ class StudySearcher(Searcher):
     Args:
         study: the study file.
         ledger: the Optuna study in the storage.
-        in_tune: the Tune trials that Tune itself will go on with after a resume.
+        in_tune: the trials that Tune itself knows after a resume: Tune's id -> number.
     """
 
-    def __init__(self, study: Study, ledger: optuna.Study, in_tune: Iterable[str] = ()) -> None:
+    def __init__(self, study: Study, ledger: optuna.Study, in_tune: Mapping[str, int] | None = None) -> None:
         super().__init__(metric="pruned_accuracy", mode="max")
         self.study = study
         self.ledger = ledger
         points = first_points(study)
         self.budget = budget(study)
-        self.numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = dict(in_tune or {})
         self.running: dict[int, list[optuna.Trial]] = {}
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {strategy: [] for strategy in study.strategies}
-        known = set(in_tune)
+        known = set(self.numbers.values())
         for trial in ledger.get_trials():
             past[trial.params["strategy"]].append(trial)
-            self.numbers[trial.user_attrs[TUNE_TRIAL]] = trial.number
-            if trial.user_attrs[TUNE_TRIAL] not in known:
+            if trial.number not in known:
                 self.orphans.append(trial)
         self.created = Counter({strategy: len(trials) for strategy, trials in past.items()})
         self.optimisers = {
-            strategy: Optimiser(
-                study, strategy, [p for p in points if p["strategy"] == strategy], past[strategy]
-            )
+            strategy: Optimiser(study, strategy, [p for p in points if p["strategy"] == strategy], past[strategy])
             for strategy in study.strategies
         }
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
             in_memory = self.optimisers[trial.params["strategy"]].adopt(trial.params)
             self.running[trial.number] = [self._ledger_trial(trial.number), in_memory]
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial: first those that a dead driver left behind, then new ones."""
         if self.orphans:
             orphan = self.orphans.popleft()
             self.numbers[trial_id] = orphan.number
-            self._set_tune_trial(orphan.number, trial_id)
             return self._config(orphan.number, orphan.params)
         number = sum(self.created.values())
         if number >= self.budget:
@@ -181,12 +170,7 @@ class StudySearcher(Searcher):
         strategy = min(self.study.strategies, key=lambda s: self.created[s])
         in_memory, values, distributions = self.optimisers[strategy].ask()
         self.ledger.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.RUNNING,
-                params=values,
-                distributions=distributions,
-                user_attrs={TUNE_TRIAL: trial_id},
-            )
+            optuna.trial.create_trial(state=TrialState.RUNNING, params=values, distributions=distributions)
         )
         self.created[strategy] += 1
         self.numbers[trial_id] = number
@@ -206,9 +190,7 @@ class StudySearcher(Searcher):
             if math.isfinite(result["pruned_accuracy"]) and result["epoch"] not in _reported(trial):
                 trial.report(result["pruned_accuracy"], step=result["epoch"])
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells how a trial ended. Told again after a resume, it changes nothing."""
         number = self.numbers[trial_id]
         if number not in self.running:

@@ -164,9 +164,7 @@ class Study(Section):
     @classmethod
     def _file_name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
-            raise ValueError(
-                "must hold letters, digits, '.', '_' and '-' only, and begin with none of '.' and '-'"
-            )
+            raise ValueError("must hold letters, digits, '.', '_' and '-' only, and begin with none of '.' and '-'")
         return name
 
     @field_validator("strategies", mode="before")
@@ -221,9 +219,7 @@ class Study(Section):
         """
         values: dict[str, object] = {"keep": self.data.keep, "hidden": self.network.hidden}
         values |= self.training.model_dump() | {"strategy": self.strategies[0]}
-        values |= {
-            name: entry for name, entry in self.space.items() if not isinstance(entry, Range | Choices)
-        }
+        values |= {name: entry for name, entry in self.space.items() if not isinstance(entry, Range | Choices)}
         for name, value in (hyperparameters or {}).items():
             values[name] = check_hyperparameter(name, value, name)
         try:
@@ -303,9 +299,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise StudyError(f"the study file {path} must be text in UTF-8") from None
     document = _parse_yaml(text, str(path))
     if not isinstance(document, dict):
-        raise StudyError(
-            f"the study file {path} must hold keys such as name and data, and holds {show(document)}"
-        )
+        raise StudyError(f"the study file {path} must hold keys such as name and data, and holds {show(document)}")
     return text, document
 
 

@@ -118,10 +118,13 @@ class TrialDisplay:
         console.print(f"outcome            {outcomes}")
         if epochs:
             console.print(f"completion epoch   {min(epochs)} ... {max(epochs)}")
-        console.print(f"pruned accuracy    {percent(pruned['mean'], pruned['std'])} (validation, mean ± std over seeds)")
+        console.print(
+            f"pruned accuracy    {percent(pruned['mean'], pruned['std'])} (validation, mean ± std over seeds)"
+        )
         console.print(f"most often kept    {kept}")
         console.print(
-            f"{result['seconds']:.1f} s, {result['replica_epochs_per_second']:.0f} replica-epochs/s", style="dim"
+            f"{result['seconds']:.1f} s, {result['replica_epochs_per_second']:.0f} replica-epochs/s",
+            style="dim",
         )
 
 
@@ -187,7 +190,12 @@ class SearchDisplay:
     def _counts(self) -> str:
         done = sum(self.endings.values())
         stopped, failed = self.endings["PRUNED"], self.endings["FAIL"]
-        parts = [f"{done}/{self.budget} trials", f"{len(self.running)} running", f"{stopped} stopped", f"{failed} failed"]
+        parts = [
+            f"{done}/{self.budget} trials",
+            f"{len(self.running)} running",
+            f"{stopped} stopped",
+            f"{failed} failed",
+        ]
         minutes = (time.monotonic() - self.started) / 60
         if self.done_here:
             rate = self.done_here / minutes
@@ -214,7 +222,8 @@ def _duration(seconds: float) -> str:
 def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
     """The table of strategies at the end of a search, and what to do next."""
     console.print(
-        f"[bold]{result['study']}[/]: {result['trials']} trials ({result['stopped']} stopped, {result['failed']} failed) "
+        f"[bold]{result['study']}[/]: {result['trials']} trials "
+        f"({result['stopped']} stopped, {result['failed']} failed) "
         f"in {_duration(result['seconds'])}, {result['replica_epochs_per_second']:.0f} replica-epochs/s\n"
     )
     table = plain_table("  strategy", ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")

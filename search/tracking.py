@@ -7,22 +7,17 @@ folder that its worker left behind. Logging a trial again, after a crash in betw
 import getpass
 import json
 import logging
-import math
 import os
 import re
 import sqlite3
 import tempfile
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -34,21 +29,18 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from search import figures
+from search import figures, summary
+from search.summary import TrialEnding
 
 # Errors are raised and reach the user as one sentence; the libraries would print a traceback besides.
 for _logger in ("mlflow", "alembic", "urllib3.connectionpool"):
     logging.getLogger(_logger).setLevel(logging.CRITICAL)
 
-TrialEnding = Literal["complete", "stopped", "failed"]
 SearchEnding = Literal["finished", "interrupted", "failed"]
 TRIAL_STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 SEARCH_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 FILES = ("trial.json", "history.npz", "gates.npz")
-NO_CURVES = ("epoch", "fell", "drift")
-WITH_SPREAD = ("active", "pruned_accuracy")
-POINTS = 200
 PARENT, NOTE, SEARCH, OUTPUT = "mlflow.parentRunId", "mlflow.note.content", "deeppp.search", "deeppp.output"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 LONGEST_TAG = 8000
@@ -56,16 +48,6 @@ LONGEST_TAG = 8000
 
 class TrackingError(RuntimeError):
     """MLflow cannot be used as asked; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class _Remains:
-    """What a worker left in a trial's folder; a file that is absent or unreadable counts as empty."""
-
-    folder: Path | None
-    trial: dict[str, Any]
-    history: dict[str, NDArray[Any]]
-    gates: dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -107,9 +89,7 @@ class Tracking:
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
                 is_database = re.split(r"[:+]", tracking_uri)[0] in DATABASE_ENGINES
-                place = (
-                    (artifact_root.resolve() / experiment).as_uri() if artifact_root and is_database else None
-                )
+                place = (artifact_root.resolve() / experiment).as_uri() if artifact_root and is_database else None
                 self.experiment_id: str = self._client.create_experiment(experiment, place)
             else:
                 self.experiment_id = found.experiment_id
@@ -202,15 +182,18 @@ class Tracking:
         child = self._child(number)
         if child.logged == TRIAL_STATUS[ending]:
             return
-        remains = _read(folder)
-        tags = {"outcome": _outcome(remains.trial, ending), NOTE: _describe(remains.trial, note)}
-        if _drastic(remains.trial):
+        remains = summary.read_remains(folder)
+        tags = {
+            "outcome": summary.outcome(remains.trial, ending),
+            NOTE: summary.describe(remains.trial, note),
+        }
+        if summary.is_drastic(remains.trial):
             tags["drastic"] = "true"
         if note:
             tags["error" if ending == "failed" else "stopped"] = note
         with self._reporting(f"log trial {number}"):
             self._log_files(child.run_id, number, remains)
-            metrics = _metrics(remains, child.start_time)
+            metrics = summary.metrics(remains, child.start_time)
             self._client.log_batch(child.run_id, metrics=metrics, tags=_tags(tags))
             self._client.set_terminated(child.run_id, TRIAL_STATUS[ending])
         child.logged = TRIAL_STATUS[ending]
@@ -223,9 +206,9 @@ class Tracking:
             confirmation: the trial's entry among the `strategies` of `deeppp search --json`.
         """
         run_id = self._child(number).run_id
-        values = _accuracies(confirmation) | {
-            "confirmed_complete": _complete_fraction(confirmation),
-            "confirmed_completion_epoch": _number(confirmation.get("completion_epoch"), "mean"),
+        values = summary.accuracies(confirmation) | {
+            "confirmed_complete": summary.complete_fraction(confirmation),
+            "confirmed_completion_epoch": summary.number(confirmation.get("completion_epoch"), "mean"),
         }
         with self._reporting(f"log the confirmation of trial {number}"):
             self._log_now(run_id, values, {})
@@ -244,14 +227,14 @@ class Tracking:
         strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
         winner = str(result.get("winner") or "none")
         counts = ("trials", "failed", "stopped", "seconds", "replica_epochs", "replica_epochs_per_second")
-        values = {name: _number(result, name) for name in counts} | _accuracies(strategies.get(winner, {}))
-        for name, entry in strategies.items():
-            values[f"test_accuracy.{name}"] = _number(entry.get("test"), "mean")
-        tags = {f"best.{name}": _describe_best(entry) for name, entry in strategies.items()}
-        best = tags.get(f"best.{winner}", "no trial was confirmed")
-        note = (
-            f"{result.get('trials', len(self._children))} trials, search {ending}  \nbest: {winner}, {best}"
+        values = {name: summary.number(result, name) for name in counts} | summary.accuracies(
+            strategies.get(winner, {})
         )
+        for name, entry in strategies.items():
+            values[f"test_accuracy.{name}"] = summary.number(entry.get("test"), "mean")
+        tags = {f"best.{name}": summary.describe_best(entry) for name, entry in strategies.items()}
+        best = tags.get(f"best.{winner}", "no trial was confirmed")
+        note = f"{result.get('trials', len(self._children))} trials, search {ending}  \nbest: {winner}, {best}"
         with self._reporting("close the search"):
             for child in self._children.values():
                 if not child.logged:
@@ -309,13 +292,11 @@ class Tracking:
         """Logs what is not there yet of single values, at the present time: the newest is the last one."""
         known = self._client.get_run(run_id).data.metrics
         now = time.time_ns() // 1_000_000
-        fresh = {
-            name: value for name, value in values.items() if value is not None and known.get(name) != value
-        }
+        fresh = {name: value for name, value in values.items() if value is not None and known.get(name) != value}
         metrics = [Metric(name, value, now, 0) for name, value in fresh.items()]
         self._client.log_batch(run_id, metrics=metrics, tags=_tags(tags))
 
-    def _log_files(self, run_id: str, number: int, remains: _Remains) -> None:
+    def _log_files(self, run_id: str, number: int, remains: summary.Remains) -> None:
         """Uploads a trial's files, the selected inputs and the picture of its gates."""
         for name in FILES:
             if remains.folder is not None and (remains.folder / name).exists():
@@ -328,7 +309,7 @@ class Tracking:
             selected = {key: trial[key] for key in ("seeds", "selected")}
             _write(staging / "selected.json", selected | {"kept_in_seeds": dict(counts.most_common())})
             if remains.history and remains.gates:
-                title = f"{trial['config']['strategy']} #{number}: {_completions(trial)}"
+                title = f"{trial['config']['strategy']} #{number}: {summary.completions(trial)}"
                 figures.gate_trajectories(staging / "gates.png", title, trial, remains.history, remains.gates)
 
     @contextmanager
@@ -346,7 +327,12 @@ class Tracking:
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             message = f"MLflow at {self.tracking_uri} failed to {what}: {reason}"
-            raise TrackingError(re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", message)) from error
+            raise TrackingError(without_password(message)) from error
+
+
+def without_password(text: str) -> str:
+    """A text with the passwords of the addresses in it starred out."""
+    return re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", text)
 
 
 @contextmanager
@@ -370,135 +356,8 @@ def _check_sqlite(tracking_uri: str) -> None:
             connection.execute("PRAGMA schema_version")
 
 
-def _read(folder: Path | None) -> _Remains:
-    if folder is None:
-        return _Remains(None, {}, {}, {})
-    try:
-        trial = json.loads((folder / "trial.json").read_text())
-    except (OSError, ValueError):
-        trial = {}
-    return _Remains(folder, trial, _arrays(folder / "history.npz"), _arrays(folder / "gates.npz"))
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return {}
-    return arrays if len(arrays.get("epoch", ())) else {}
-
-
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1))
-
-
-def _metrics(remains: _Remains, start_time: int) -> list[Metric]:
-    """The curves of a trial, with its summary as their last points, at times spread over its `seconds`."""
-    points: dict[tuple[str, int], float] = {}
-    epochs = remains.history.get("epoch", np.array([1]))
-    for name, values_ER in remains.history.items():
-        with np.errstate(all="ignore"):
-            if name not in NO_CURVES:
-                points |= _curve(name, epochs, values_ER.mean(1, dtype=float))
-            if name in WITH_SPREAD:
-                points |= _curve(f"{name}_std", epochs, values_ER.std(1, dtype=float))
-    trial = remains.trial
-    last = int(trial.get("epochs_run") or epochs[-1])
-    completed = [epoch for epoch in trial.get("completion_epoch", ()) if epoch is not None]
-    summary = {
-        "pruned_accuracy": _number(trial.get("pruned_accuracy"), "mean"),
-        "pruned_accuracy_std": _number(trial.get("pruned_accuracy"), "std"),
-        "full_accuracy": _number(trial.get("full_accuracy"), "mean"),
-        "complete": _complete_fraction(trial),
-        "completion_epoch": float(np.mean(completed)) if completed else None,
-        "drasticness": float(np.mean(trial["drasticness"])) if trial else None,
-        "replica_epochs_per_second": _number(trial, "replica_epochs_per_second"),
-    }
-    points |= {(name, last): value for name, value in summary.items() if value is not None}
-    pace = 1000 * (_number(trial, "seconds") or 0.0) / last
-    return [
-        Metric(name, value, start_time + round(pace * step), step)
-        for (name, step), value in points.items()
-        if math.isfinite(value)
-    ]
-
-
-def _curve(name: str, epochs: NDArray[Any], values_E: NDArray[np.float64]) -> dict[tuple[str, int], float]:
-    """The finite points of a curve, thinned to `POINTS`, or to its two ends if it never moved."""
-    finite = np.flatnonzero(np.isfinite(values_E))
-    if not len(finite):
-        return {}
-    moved = np.ptp(values_E[finite]) > 0
-    count = min(POINTS if moved else 2, len(finite))
-    rows = finite[np.linspace(0, len(finite) - 1, count).round().astype(int)]
-    return {(name, int(epochs[row])): float(values_E[row]) for row in rows}
-
-
-def _outcome(trial: Mapping[str, Any], ending: TrialEnding) -> str:
-    """The outcome that all seeds share, else `mixed`; `failed`, or `unknown` if nothing was left behind."""
-    if ending == "failed":
-        return "failed"
-    found = [name for name, seeds in trial.get("outcome", {}).items() if seeds]
-    return "mixed" if len(found) > 1 else next(iter(found), "unknown")
-
-
-def _drastic(trial: Mapping[str, Any]) -> bool:
-    """Whether most of the complete seeds dropped more than half of their gates within one epoch."""
-    seeds = zip(trial.get("drasticness", ()), trial.get("completion_epoch", ()), strict=True)
-    drastic = [drasticness > 0.5 for drasticness, epoch in seeds if epoch is not None]
-    return 2 * sum(drastic) > len(drastic)
-
-
-def _completions(trial: Mapping[str, Any]) -> str:
-    epochs = trial["completion_epoch"]
-    return f"{sum(epoch is not None for epoch in epochs)} of {len(epochs)} seeds complete"
-
-
-def _describe(trial: Mapping[str, Any], note: str) -> str:
-    """A trial in two lines of Markdown."""
-    if not trial:
-        return note or "no result was left behind"
-    epochs = [epoch for epoch in trial["completion_epoch"] if epoch is not None]
-    when = f", at epoch {np.mean(epochs):.0f} on average" if epochs else ""
-    why = f"; {note}" if note else ""
-    accuracy = f"pruned accuracy {_spread(trial['pruned_accuracy'])}, full {_spread(trial['full_accuracy'])}"
-    effort = f"{trial['epochs_run']} epochs in {trial['seconds']:.1f} s"
-    return f"{_completions(trial)}{when}{why}  \n{accuracy}, {effort}"
-
-
-def _describe_best(entry: Mapping[str, Any]) -> str:
-    completed = f"{entry.get('completed', 0)} of {entry.get('trials', 0)} trials complete"
-    accuracies = f"test {_spread(entry.get('test'))}, validation {_spread(entry.get('validation'))}"
-    return f"{accuracies}, {completed}, run {entry.get('run_id', 'unknown')}"
-
-
-def _spread(accuracy: Mapping[str, Any] | None) -> str:
-    mean, std = _number(accuracy, "mean"), _number(accuracy, "std")
-    return "not measured" if mean is None else f"{mean:.4f} ± {std or 0.0:.4f}"
-
-
-def _accuracies(entry: Mapping[str, Any]) -> dict[str, float | None]:
-    """The accuracies of a confirmed trial as metrics."""
-    test, validation = entry.get("test"), entry.get("validation")
-    return {
-        "test_accuracy": _number(test, "mean"),
-        "test_accuracy_std": _number(test, "std"),
-        "confirmed_validation_accuracy": _number(validation, "mean"),
-        "confirmed_validation_accuracy_std": _number(validation, "std"),
-    }
-
-
-def _complete_fraction(entry: Mapping[str, Any]) -> float | None:
-    """The fraction of the seeds that are complete, whether `outcome` holds counts or fractions."""
-    seeds: Mapping[str, float] = entry.get("outcome") or {}
-    return seeds.get("complete", 0) / sum(seeds.values()) if any(seeds.values()) else None
-
-
-def _number(entry: Mapping[str, Any] | None, key: str) -> float | None:
-    """A finite number of a JSON object, else None."""
-    value = (entry or {}).get(key)
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _tags(tags: Mapping[str, str]) -> list[RunTag]:

@@ -26,9 +26,9 @@ REPORTS_PER_TRIAL = 10
 def prune(config: Mapping[str, Any], data: Dataset) -> None:
     """Trains one trial and reports to Tune about ten times on the way, each time with a checkpoint.
 
-    A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `completed` (fraction of the replicas),
-    `active` (mean), `ended` (whether the trial came to its own end) and `stopped` (why it was given up, or "").
-    A checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
+    A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `completed` (fraction of
+    the replicas), `active` (mean), `ended` (whether the trial came to its own end) and `stopped` (why it was given
+    up, or ""). A checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
 
     Args:
         config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, and `stop_hopeless`.

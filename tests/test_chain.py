@@ -227,9 +227,7 @@ def test_in_training_both_points_are_measured_on_the_same_rows_and_network(
     assert all(((record.acceptance >= 0) & (record.acceptance <= 1)).all() for record in records)
 
 
-def test_in_training_only_the_chain_moves_the_pruner_weights(
-    data: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_training_only_the_chain_moves_the_pruner_weights(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(TrialConfig(keep=4, strategy="markov", epochs=2), data, range(2), device="cpu")
     assert run.chain is not None
     monkeypatch.setattr(run.chain, "step", lambda weights, loss_R, total_loss: torch.zeros_like(loss_R))

@@ -77,7 +77,11 @@ def test_trial_prints_a_line_per_epoch_and_takes_seeds_and_overrides(study: Path
         "--json", tmp_path / "t.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines() if "/3 " in line[:11]] == ["1/3", "2/3", "3/3"]
+    assert [line.split()[0] for line in done.stdout.splitlines() if "/3 " in line[:11]] == [
+        "1/3",
+        "2/3",
+        "3/3",
+    ]
     result = json.loads((tmp_path / "t.json").read_text())
     assert result["seeds"] == [5, 6, 7]
     assert result["config"]["growth"] == 2
@@ -106,7 +110,10 @@ GOOD = "a,b,c,y\n" + "".join(f"{i % 7},{i % 5},{i % 3},{'uv'[i % 2]}\n" for i in
         (("keep: 4", "keep: 13"), ["keep", "13"]),
         (("[stepped]", "[nonsense]"), ["strategies", "nonsense"]),
         (("[stepped]", "[stepped]\nspace: {growth: {low: 3, high: 2}}"), ["growth", "3", "2"]),
-        (("[stepped]", "[stepped]\nspace: {lambda_start: {low: 0, high: 2, log: true}}"), ["lambda_start", "0"]),
+        (
+            ("[stepped]", "[stepped]\nspace: {lambda_start: {low: 0, high: 2, log: true}}"),
+            ["lambda_start", "0"],
+        ),
         (("source: wine", "source: nowhere.csv, target: y"), ["nowhere.csv"]),
     ],
 )

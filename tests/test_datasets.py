@@ -32,9 +32,7 @@ def load(table: pd.DataFrame, folder: Path, **arguments: Any) -> Dataset:
 def raw(data: Dataset) -> np.ndarray:
     """All rows as they were read, with the label as last column, part after part."""
     parts = [data.train, data.validation, data.test]
-    return np.concatenate(
-        [torch.cat([p.x * data.scale + data.mean, p.y[:, None]], 1).numpy() for p in parts if p]
-    )
+    return np.concatenate([torch.cat([p.x * data.scale + data.mean, p.y[:, None]], 1).numpy() for p in parts if p])
 
 
 def sorted_rows(rows: np.ndarray) -> np.ndarray:
@@ -96,9 +94,7 @@ def test_every_row_is_in_one_part_and_every_class_in_each(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], split: tuple[float, float, float]
 ) -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    table = pd.DataFrame(
-        {"row": np.arange(len(labels)), "other": np.arange(len(labels)) % 7, "label": labels}
-    )
+    table = pd.DataFrame({"row": np.arange(len(labels)), "other": np.arange(len(labels)) % 7, "label": labels})
     data = load(table, tmp_path_factory.mktemp("split"), split=split, keep=1)
     assert data.test is not None
 
@@ -139,9 +135,7 @@ def test_small_changes_of_a_large_number_survive(tmp_path: Path) -> None:
         ([True, False] * 15, ("False", "True")),
     ],
 )
-def test_labels_of_any_kind_are_encoded_in_order(
-    tmp_path: Path, labels: list[Any], names: tuple[str, ...]
-) -> None:
+def test_labels_of_any_kind_are_encoded_in_order(tmp_path: Path, labels: list[Any], names: tuple[str, ...]) -> None:
     data = load(frame(label=labels, place=np.arange(30)), tmp_path)
     assert data.class_names == names
     place = raw(data)[:, data.feature_names.index("place")].round().astype(int)
@@ -181,9 +175,7 @@ def test_the_fingerprint_tells_data_apart(tmp_path: Path) -> None:
 def test_columns_constant_in_the_training_part_are_dropped(tmp_path: Path) -> None:
     validation_only = load(frame(row=np.arange(30)), tmp_path)
     row = validation_only.feature_names.index("row")
-    unseen = int(
-        (validation_only.validation.x * validation_only.scale + validation_only.mean)[0, row].round()
-    )
+    unseen = int((validation_only.validation.x * validation_only.scale + validation_only.mean)[0, row].round())
     almost = np.zeros(30)
     almost[unseen] = 1
     holes = np.where(np.arange(30) % 2, 4.0, np.nan)
@@ -212,9 +204,7 @@ def test_the_test_part_can_be_left_out_and_the_rest_moved(tmp_path: Path) -> Non
     assert data.test is not None
     on_device = data.to("meta")
     assert on_device.test is not None
-    assert {on_device.train.x.device.type, on_device.test.y.device.type, on_device.scale.device.type} == {
-        "meta"
-    }
+    assert {on_device.train.x.device.type, on_device.test.y.device.type, on_device.scale.device.type} == {"meta"}
     assert data.without_test().to("meta").test is None
 
 

@@ -35,9 +35,7 @@ def history(complete: list[list[int]], **config: Any) -> History:
     made = History(TrialConfig(keep=2, settle_epochs=2, **config), [7, 8, 9, 10], NAMES, keep=2)
     made.gates.append((0, np.full((4, 6), 0.95, dtype=np.float16)))
     for epoch, row in enumerate(complete, start=1):
-        made.records.append(
-            record(epoch, complete=[float(c) for c in row], active=[2, 2, 3, 1], fell=[epoch, 1, 0, 4])
-        )
+        made.records.append(record(epoch, complete=[float(c) for c in row], active=[2, 2, 3, 1], fell=[epoch, 1, 0, 4]))
         made.gates.append((epoch, np.full((4, 6), 0.1 * epoch, dtype=np.float16)))
     made.seconds = 2.0
     return made
@@ -90,6 +88,11 @@ def test_hopeless_looks_at_the_last_epoch() -> None:
     stuck = {"complete": [0, 0, 0, 0], "active": [1, 1, 4, 4], "drift": [0, 0, 1, 1]}
     made.records.append(record(2, **stuck))  # type: ignore[arg-type]
     assert "collapsed" in str(made.hopeless())
+    far = {"complete": [0, 0, 0, 0], "active": [5, 5, 2, 2], "drift": [0, 0, 1, 1]}
+    made.records.append(record(2, **far, alpha=[1e8] * 4, lambda_=[1e6] * 4))  # type: ignore[arg-type]
+    assert made.hopeless() is None
+    made.records.append(record(2, **far, alpha=[1.0] * 4, lambda_=[1e7] * 4))  # type: ignore[arg-type]
+    assert "lambda_max" in str(made.hopeless())
     made.records.append(record(3, **stuck, total_loss=[1, 1, 1, np.nan]))  # type: ignore[arg-type]
     assert "finite" in str(made.hopeless())
 

@@ -35,9 +35,7 @@ def formula_modified(w: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
 @given(values=weight_lists, keep=st.integers(1, 20))
-def test_losses_equal_their_formulas(
-    dtype: torch.dtype, tolerance: float, values: list[float], keep: int
-) -> None:
+def test_losses_equal_their_formulas(dtype: torch.dtype, tolerance: float, values: list[float], keep: int) -> None:
     w = np.array(values)
     weights = torch.tensor(values, dtype=dtype)
     gates = torch.sigmoid(weights)
@@ -128,7 +126,5 @@ def test_several_pruners_count_equally(rejection: str, widths: tuple[int, ...]) 
     for r in range(4):
         rows = [w[r].double().numpy() for w in weights]
         pairs = zip(rows, keeps, strict=True)
-        assert float(selection[r]) == pytest.approx(
-            np.mean([formula_selection(w, n) for w, n in pairs]), abs=1e-6
-        )
+        assert float(selection[r]) == pytest.approx(np.mean([formula_selection(w, n) for w, n in pairs]), abs=1e-6)
         assert float(rejected[r]) == pytest.approx(np.mean([formula(w) for w in rows]), abs=1e-6)

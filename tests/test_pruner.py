@@ -27,9 +27,7 @@ def test_gates_start_at_sigma_of_the_initial_weight() -> None:
     assert Pruner(5, 2, initial_weight=-1.0).gates().tolist() == pytest.approx([1 / (1 + np.exp(1))] * 5)
 
 
-@pytest.mark.parametrize(
-    ("shape", "trailing_dims"), [((4,), 0), ((7, 4), 0), ((2, 7, 4), 0), ((7, 4, 3, 5), 2)]
-)
+@pytest.mark.parametrize(("shape", "trailing_dims"), [((4,), 0), ((7, 4), 0), ((2, 7, 4), 0), ((7, 4, 3, 5), 2)])
 def test_each_unit_is_multiplied_by_its_gate(shape: tuple[int, ...], trailing_dims: int) -> None:
     torch.manual_seed(0)
     pruner = Pruner(4, 2, trailing_dims=trailing_dims)
@@ -75,6 +73,10 @@ def test_of_equal_gates_the_first_are_kept(case: tuple[list[list[float]], int]) 
     assert open_units(weights, keep).tolist() == expected
     assert open_units(weights[0], keep).tolist() == expected[0]
     assert (hard_mask(weights, keep) == torch.inf).nonzero()[:, 1].view(len(rows), keep).tolist() == expected
+
+
+def test_of_many_equal_gates_the_first_are_kept() -> None:
+    assert open_units(torch.full((2, 500), 3.0), 20).tolist() == [list(range(20))] * 2
 
 
 def test_a_pruner_under_the_hard_mask_passes_units_on_at_full_strength_or_not_at_all() -> None:

@@ -66,9 +66,7 @@ every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWOR
 def alone(replicas: Replicas, r: int, network: NetworkFactory) -> nn.Module:
     """Replica r as a network of its own."""
     module = network(CONFIG, 12, 3)
-    module.load_state_dict(
-        {name: p[r].detach() for name, p in {**replicas.parameters, **replicas.buffers}.items()}
-    )
+    module.load_state_dict({name: p[r].detach() for name, p in {**replicas.parameters, **replicas.buffers}.items()})
     return module
 
 
@@ -133,13 +131,13 @@ def test_the_default_network_under_the_hard_mask_is_a_plain_network_on_zeroed_in
     assert data.test is not None
     accuracies = run.accuracy(data.test)
     for r in range(3):
-        parameters = {name: p[r].detach() for name, p in run.replicas.parameters.items()}
         layers = [nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)]
         plain = nn.Sequential(*layers)
-        for i, layer in enumerate(layers[::2]):
-            layer.load_state_dict({kind: parameters[f"layers.{i}.{kind}"] for kind in ("weight", "bias")})
+        with torch.no_grad():
+            for own, stacked in zip(plain.parameters(), run.replicas.network_parameters, strict=True):
+                own.copy_(stacked[r])
         kept = [data.feature_names.index(name) for name in run.selected()[r]]
-        assert sorted(kept) == sorted(parameters["pruner.weight"].topk(4).indices.tolist())
+        assert sorted(kept) == sorted(run.replicas.pruner_weights[0][r].topk(4).indices.tolist())
         x = torch.zeros_like(data.test.x)
         x[:, kept] = data.test.x[:, kept]
         assert accuracies[r] == pytest.approx(float((plain(x).argmax(1) == data.test.y).double().mean()))
@@ -158,9 +156,7 @@ def test_accuracy_in_several_pieces(data: Dataset, monkeypatch: pytest.MonkeyPat
     [{"lambda_start": 1.0}, {"strategy": "markov", "lambda_start": 1.0, "block": 0.5, "proposals": 2}],
     ids=["stepped", "markov"],
 )
-def test_a_replica_does_not_depend_on_its_neighbours(
-    values: dict[str, object], network: str, data: Dataset
-) -> None:
+def test_a_replica_does_not_depend_on_its_neighbours(values: dict[str, object], network: str, data: Dataset) -> None:
     config = CONFIG.model_copy(update={**values, "epochs": 6})
     together = list(train(config, data, range(8), NETWORKS[network], device="cpu"))
     by_itself = list(train(config, data, [3], NETWORKS[network], device="cpu"))

@@ -215,9 +215,7 @@ def test_a_huge_grid_is_sampled_evenly_over_strategies_and_seeds_differ() -> Non
 
 def test_every_hyperparameter_of_a_strategy_counts_it_among_its_users() -> None:
     using = users(
-        a_study(
-            strategies=list(get_args(Strategy)), space={"alpha": {"choices": list(get_args(AlphaStrategy))}}
-        )
+        a_study(strategies=list(get_args(Strategy)), space={"alpha": {"choices": list(get_args(AlphaStrategy))}})
     )
     assert using["learning_rate"] == get_args(Strategy)
     assert using["patience"] == ("plateau", "markov")
@@ -228,9 +226,7 @@ def test_every_hyperparameter_of_a_strategy_counts_it_among_its_users() -> None:
 
 
 def test_the_table_shows_what_is_searched_fixed_and_left_at_its_default() -> None:
-    rows = {
-        row.name: row for row in table(a_study(space={"mu": "frozen", "batch_size": {"choices": [32, 64]}}))
-    }
+    rows = {row.name: row for row in table(a_study(space={"mu": "frozen", "batch_size": {"choices": [32, 64]}}))}
     assert rows["strategy"].values == "stepped | plateau | markov"
     assert rows["lambda_start"] == ("lambda_start", "0.0001 ... 10, log", "all")
     assert rows["step_epochs"] == ("step_epochs", "1 ... 20, log, integer", "stepped, markov")

@@ -92,7 +92,7 @@ def alphas(runs: list[list[Epoch]], **values: Any) -> np.ndarray:
     return feed(alpha_strategy(TrialConfig(keep=1, **values), len(runs)), runs)[:, 2]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 10**6),
     values=st.fixed_dictionaries(
@@ -156,15 +156,14 @@ def test_lambda_never_exceeds_lambda_max(strategy: str) -> None:
     assert (np.diff(alpha, axis=0) >= 0).all()
 
 
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     growth=st.floats(1.01, 1e3),
     start=st.floats(1e-4, 1e4),
     window=st.integers(1, 12),
 )
-def test_lambda_cancels_when_mu_is_read_with_todays_lambda(
-    seed: int, growth: float, start: float, window: int
-) -> None:
+def test_lambda_cancels_when_mu_is_read_with_todays_lambda(seed: int, growth: float, start: float, window: int) -> None:
     runs = [random_run(seed), random_run(seed + 1)]
     ratio = alphas(runs, strategy="ratio", window=window)
     for strategy in ("stepped", "plateau"):
@@ -279,9 +278,7 @@ OTHER: dict[str, Any] = {
 @pytest.mark.parametrize("name", sorted(STRATEGY_HYPERPARAMETERS))
 @pytest.mark.parametrize("mu", ["windowed", "one"])
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
-def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(
-    strategy: str, mu: str, name: str
-) -> None:
+def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(strategy: str, mu: str, name: str) -> None:
     base = {"strategy": strategy, "mu": mu, "growth": 1.5, "lambda_max": 10.0, "plateau_threshold": 0.2}
     runs = [random_run(seed) for seed in range(3)]
     same = np.array_equal(alphas(runs, **base), alphas(runs, **{**base, name: OTHER[name]}))
@@ -296,14 +293,15 @@ def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(
         {"strategy": "ratio", "window": 3},
         {"strategy": "stepped", "mu": "windowed", "window": 4, "rejection_weight": 2.0},
         {"strategy": "stepped", "mu": "current", "rejection": "modified"},
-        {"strategy": "plateau", "plateau_monitor": "weights", "growth": 1.7, "plateau_threshold": 0.3},
-        {"strategy": "plateau", "plateau_monitor": "gates", "growth": 1.7, "plateau_threshold": 0.3},
-        {"strategy": "markov", "alpha": "plateau", "growth": 1.7, "mu": "frozen", "window": 5},
+        {"strategy": "plateau", "plateau_monitor": "weights", "plateau_threshold": 0.3},
+        {"strategy": "plateau", "plateau_monitor": "gates", "plateau_threshold": 0.3},
+        {"strategy": "markov", "alpha": "plateau", "plateau_threshold": 0.3, "mu": "frozen", "window": 5},
     ],
     ids=lambda values: "-".join(str(value) for value in values.values()),
 )
 def test_a_training_run_follows_the_formula_sheet(values: dict[str, Any], data: Dataset) -> None:
-    config = TrialConfig(keep=4, epochs=15, hidden=(8,), **values)
+    quick = {"hidden": (8,), "lambda_start": 0.3, "growth": 1.7, "pruner_learning_rate": 0.2}
+    config = TrialConfig.model_validate({"keep": 4, "epochs": 15, **quick, **values})
     run = train(config, data, range(3), device="cpu")
     records = list(run)
     for r in range(3):
@@ -311,13 +309,11 @@ def test_a_training_run_follows_the_formula_sheet(values: dict[str, Any], data: 
             (
                 float(record.classification_loss[r]),
                 float(record.selection_loss[r] + config.rejection_weight * record.rejection_loss[r]),
-                float(
-                    (record.weight_variance if config.plateau_monitor == "weights" else record.gate_variance)[
-                        r
-                    ]
-                ),
+                float((record.weight_variance if config.plateau_monitor == "weights" else record.gate_variance)[r]),
             )
             for record in records
         ]
         trained_with = [(record.lambda_[r], record.mu[r], record.alpha[r]) for record in records]
         np.testing.assert_allclose(trained_with, formula(config, epochs)[:-1], rtol=1e-5)
+    grown = (records[-1].lambda_ > records[0].lambda_).any()
+    assert grown == (config.alpha_strategy in ("stepped", "plateau"))

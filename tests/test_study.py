@@ -60,10 +60,7 @@ def test_only_name_and_data_are_required_and_a_trial_then_has_the_defaults_of_th
 
 
 def test_a_study_can_be_written_down_and_read_again(write: Any) -> None:
-    text = (
-        SHORTEST
-        + "space: {growth: {low: 2, high: 3}, mu: {choices: [one]}, patience: {low: 1, high: 4}, window: 5}"
-    )
+    text = SHORTEST + "space: {growth: {low: 2, high: 3}, mu: {choices: [one]}, patience: {low: 1, high: 4}, window: 5}"
     study = load_study(write(text), ["network.hidden=[8, 4]", "data.split=[0.5, 0.25, 0.25]"])
     again = Study.model_validate(study.model_dump(mode="json"))
     assert again.model_dump() == study.model_dump()
@@ -72,17 +69,12 @@ def test_a_study_can_be_written_down_and_read_again(write: Any) -> None:
     assert yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json"))) == study.model_dump(mode="json")
 
 
-def test_a_path_counts_from_the_study_file(
-    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_counts_from_the_study_file(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rows.csv").write_text("a,b,y\n" + "\n".join(f"{i},{i % 7},{i % 2}" for i in range(30)))
     monkeypatch.chdir("/")
     study = load_study(write("name: file\ndata: {source: rows.csv, target: y, keep: 1}"))
     assert study.load_data().feature_names == ("a", "b")
-    assert (
-        Study.model_validate(study.model_dump(mode="json")).load_data().fingerprint
-        == study.load_data().fingerprint
-    )
+    assert Study.model_validate(study.model_dump(mode="json")).load_data().fingerprint == study.load_data().fingerprint
 
 
 @pytest.mark.parametrize("number", ["1e-3", "1E-3", ".001", "1.0e-3", "+1.e-03", "0.001"])

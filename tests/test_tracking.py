@@ -32,13 +32,9 @@ def write_trial(folder: Path, epochs: int = EPOCHS, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     shape = (epochs, REPLICAS)
-    quantities = (
-        "classification_loss selection_loss total_loss alpha lambda active fell complete drift full_accuracy"
-    )
+    quantities = "classification_loss selection_loss total_loss alpha lambda active fell complete drift full_accuracy"
     history = {name: random.uniform(size=shape) for name in quantities.split()} | {"mu": np.ones(shape)}
-    history["pruned_accuracy"] = np.where(
-        np.arange(epochs)[:, None] % 5 == 4, random.uniform(size=shape), np.nan
-    )
+    history["pruned_accuracy"] = np.where(np.arange(epochs)[:, None] % 5 == 4, random.uniform(size=shape), np.nan)
     np.savez(
         folder / "history.npz",
         epoch=np.arange(1, epochs + 1),
@@ -145,9 +141,7 @@ def runs(client: MlflowClient) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id]))
 
 
-def test_a_search_is_a_parent_run_that_holds_the_study(
-    tracking: Tracking, client: MlflowClient, output: Path
-) -> None:
+def test_a_search_is_a_parent_run_that_holds_the_study(tracking: Tracking, client: MlflowClient, output: Path) -> None:
     (parent,) = runs(client)
     assert parent.info.run_name == "quick"
     assert parent.info.status == "RUNNING"
@@ -197,9 +191,7 @@ def test_metrics_are_curves_over_epochs_with_the_summary_as_last_value(
     assert len(last) < 25
 
 
-def test_times_of_the_points_spread_over_the_training(
-    tracking: Tracking, client: MlflowClient, output: Path
-) -> None:
+def test_times_of_the_points_spread_over_the_training(tracking: Tracking, client: MlflowClient, output: Path) -> None:
     run_id = tracking.start_trial(0, CONFIG)
     tracking.finish_trial(0, write_trial(output / "trial"), "complete")
     points = sorted(client.get_metric_history(run_id, "alpha"), key=lambda point: point.step)
@@ -250,9 +242,7 @@ def test_artifacts_of_a_trial(tracking: Tracking, client: MlflowClient, output: 
     assert selected["kept_in_seeds"] == {"x1": 3, "x2": 3, "x3": 3, "x0": 2, "x4": 1}
 
 
-@pytest.mark.parametrize(
-    ("ending", "status"), [("complete", "FINISHED"), ("stopped", "KILLED"), ("failed", "FAILED")]
-)
+@pytest.mark.parametrize(("ending", "status"), [("complete", "FINISHED"), ("stopped", "KILLED"), ("failed", "FAILED")])
 def test_status(tracking: Tracking, client: MlflowClient, output: Path, ending: Any, status: str) -> None:
     run_id = tracking.start_trial(0, CONFIG)
     tracking.finish_trial(0, write_trial(output / "trial"), ending, "for a reason")
@@ -338,9 +328,7 @@ def test_a_long_error_is_cut_to_what_a_tag_holds(tracking: Tracking, client: Mlf
     assert len(client.get_run(run_id).data.tags["error"]) == 8000
 
 
-def test_a_trial_may_be_started_and_finished_twice(
-    tracking: Tracking, client: MlflowClient, output: Path
-) -> None:
+def test_a_trial_may_be_started_and_finished_twice(tracking: Tracking, client: MlflowClient, output: Path) -> None:
     folder = write_trial(output / "trial")
     run_id = tracking.start_trial(0, CONFIG)
     assert tracking.start_trial(0, CONFIG) == run_id

@@ -18,9 +18,7 @@ from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
 from pruning_core.training import Training, train
 
-QUICK: dict[
-    str, Any
-] = {  # all replicas complete, by back-propagation within 40 epochs and by the chain within 90
+QUICK: dict[str, Any] = {  # all replicas complete, by back-propagation within 40 epochs and by the chain within 90
     **{"keep": 4, "hidden": (8,), "lambda_start": 0.3, "growth": 1.3, "pruner_learning_rate": 0.2},
     **{"delta": 1.0, "epochs": 100, "settle_epochs": 4},
 }
@@ -36,9 +34,7 @@ def assert_same(records: list[EpochRecord], others: list[EpochRecord]) -> None:
     for record, other in zip(records, others, strict=True):
         assert record.epoch == other.epoch
         for quantity in QUANTITIES:
-            np.testing.assert_array_equal(
-                getattr(record, quantity), getattr(other, quantity), err_msg=quantity
-            )
+            np.testing.assert_array_equal(getattr(record, quantity), getattr(other, quantity), err_msg=quantity)
 
 
 def without_clock(result: dict[str, object]) -> dict[str, object]:
@@ -200,9 +196,7 @@ def test_a_settled_replica_keeps_its_running_statistics(data: Dataset) -> None:
         def __init__(self, config: TrialConfig, features: int, classes: int) -> None:
             super().__init__()
             self.pruner = Pruner(features, config.keep)
-            self.layers = nn.Sequential(
-                nn.Linear(features, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes)
-            )
+            self.layers = nn.Sequential(nn.Linear(features, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes))
 
         def forward(self, x: Tensor) -> Tensor:
             return self.layers(self.pruner(x))
@@ -227,9 +221,7 @@ def test_a_replica_comes_to_the_same_end_alone_as_in_company(data: Dataset) -> N
     assert single["epochs_run"] < result["epochs_run"] - 4
     assert single["completion_epoch"][0] == pytest.approx(result["completion_epoch"][0], abs=1)
     assert single["selected"][0] == result["selected"][0]
-    assert single["pruned_accuracy"]["mean"] == pytest.approx(
-        result["pruned_accuracy"]["per_seed"][0], abs=0.03
-    )
+    assert single["pruned_accuracy"]["mean"] == pytest.approx(result["pruned_accuracy"]["per_seed"][0], abs=0.03)
 
 
 def test_a_replica_that_blows_up_takes_no_other_with_it(data: Dataset) -> None:
@@ -366,9 +358,7 @@ def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, An
     }
     base = start(data, epochs=5, **values)
     unused = {name: value for name, value in other.items() if name not in base.config.used()}
-    assert set(unused) == (STRATEGY_HYPERPARAMETERS | {"pruner_learning_rate"}) - {"mu"} - set(
-        base.config.used()
-    )
+    assert set(unused) == (STRATEGY_HYPERPARAMETERS | {"pruner_learning_rate"}) - {"mu"} - set(base.config.used())
     assert_same(list(base), list(start(data, epochs=5, **{**values, **unused})))
 
 
@@ -414,9 +404,7 @@ def test_a_run_goes_on_from_its_file_exactly(
     assert_same(remaining, uninterrupted.history.records[7:])
     assert_same(resumed.history.records, uninterrupted.history.records)
     assert without_clock(resumed.result()) == without_clock(uninterrupted.result())
-    for (epoch, gates), (other_epoch, others) in zip(
-        resumed.history.gates, uninterrupted.history.gates, strict=True
-    ):
+    for (epoch, gates), (other_epoch, others) in zip(resumed.history.gates, uninterrupted.history.gates, strict=True):
         assert epoch == other_epoch
         np.testing.assert_array_equal(gates, others)
     for name, parameter in resumed.replicas.parameters.items():

@@ -1,0 +1,158 @@
+"""What a trial's folder and a search's result say about it, as the metrics, tags and sentences that MLflow shows.
+
+Pure functions: nothing here talks to a store.
+"""
+
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from mlflow.entities import Metric
+from numpy.typing import NDArray
+
+TrialEnding = Literal["complete", "stopped", "failed"]
+NO_CURVES = ("epoch", "fell", "drift")
+WITH_SPREAD = ("active", "pruned_accuracy")
+POINTS = 200
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What a worker left in a trial's folder; a file that is absent or unreadable counts as empty."""
+
+    folder: Path | None
+    trial: dict[str, Any]
+    history: dict[str, NDArray[Any]]
+    gates: dict[str, NDArray[Any]]
+
+
+def read_remains(folder: Path | None) -> Remains:
+    if folder is None:
+        return Remains(None, {}, {}, {})
+    try:
+        trial = json.loads((folder / "trial.json").read_text())
+    except (OSError, ValueError):
+        trial = {}
+    return Remains(folder, trial, read_arrays(folder / "history.npz"), read_arrays(folder / "gates.npz"))
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+    return arrays if len(arrays.get("epoch", ())) else {}
+
+
+def metrics(remains: Remains, start_time: int) -> list[Metric]:
+    """The curves of a trial, with its summary as their last points, at times spread over its `seconds`."""
+    points: dict[tuple[str, int], float] = {}
+    epochs = remains.history.get("epoch", np.array([1]))
+    for name, values_ER in remains.history.items():
+        with np.errstate(all="ignore"):
+            if name not in NO_CURVES:
+                points |= curve(name, epochs, values_ER.mean(1, dtype=float))
+            if name in WITH_SPREAD:
+                points |= curve(f"{name}_std", epochs, values_ER.std(1, dtype=float))
+    trial = remains.trial
+    last = int(trial.get("epochs_run") or epochs[-1])
+    completed = [epoch for epoch in trial.get("completion_epoch", ()) if epoch is not None]
+    summary = {
+        "pruned_accuracy": number(trial.get("pruned_accuracy"), "mean"),
+        "pruned_accuracy_std": number(trial.get("pruned_accuracy"), "std"),
+        "full_accuracy": number(trial.get("full_accuracy"), "mean"),
+        "complete": complete_fraction(trial),
+        "completion_epoch": float(np.mean(completed)) if completed else None,
+        "drasticness": float(np.mean(trial["drasticness"])) if trial else None,
+        "replica_epochs_per_second": number(trial, "replica_epochs_per_second"),
+    }
+    points |= {(name, last): value for name, value in summary.items() if value is not None}
+    pace = 1000 * (number(trial, "seconds") or 0.0) / last
+    return [
+        Metric(name, value, start_time + round(pace * step), step)
+        for (name, step), value in points.items()
+        if math.isfinite(value)
+    ]
+
+
+def curve(name: str, epochs: NDArray[Any], values_E: NDArray[np.float64]) -> dict[tuple[str, int], float]:
+    """The finite points of a curve, thinned to `POINTS`, or to its two ends if it never moved."""
+    finite = np.flatnonzero(np.isfinite(values_E))
+    if not len(finite):
+        return {}
+    moved = np.ptp(values_E[finite]) > 0
+    count = min(POINTS if moved else 2, len(finite))
+    rows = finite[np.linspace(0, len(finite) - 1, count).round().astype(int)]
+    return {(name, int(epochs[row])): float(values_E[row]) for row in rows}
+
+
+def outcome(trial: Mapping[str, Any], ending: TrialEnding) -> str:
+    """The outcome that all seeds share, else `mixed`; `failed`, or `unknown` if nothing was left behind."""
+    if ending == "failed":
+        return "failed"
+    found = [name for name, seeds in trial.get("outcome", {}).items() if seeds]
+    return "mixed" if len(found) > 1 else next(iter(found), "unknown")
+
+
+def is_drastic(trial: Mapping[str, Any]) -> bool:
+    """Whether most of the complete seeds dropped more than half of their gates within one epoch."""
+    seeds = zip(trial.get("drasticness", ()), trial.get("completion_epoch", ()), strict=True)
+    drastic = [drasticness > 0.5 for drasticness, epoch in seeds if epoch is not None]
+    return 2 * sum(drastic) > len(drastic)
+
+
+def completions(trial: Mapping[str, Any]) -> str:
+    epochs = trial["completion_epoch"]
+    return f"{sum(epoch is not None for epoch in epochs)} of {len(epochs)} seeds complete"
+
+
+def describe(trial: Mapping[str, Any], note: str) -> str:
+    """A trial in two lines of Markdown."""
+    if not trial:
+        return note or "no result was left behind"
+    epochs = [epoch for epoch in trial["completion_epoch"] if epoch is not None]
+    when = f", at epoch {np.mean(epochs):.0f} on average" if epochs else ""
+    why = f"; {note}" if note else ""
+    accuracy = f"pruned accuracy {spread(trial['pruned_accuracy'])}, full {spread(trial['full_accuracy'])}"
+    effort = f"{trial['epochs_run']} epochs in {trial['seconds']:.1f} s"
+    return f"{completions(trial)}{when}{why}  \n{accuracy}, {effort}"
+
+
+def describe_best(entry: Mapping[str, Any]) -> str:
+    completed = f"{entry.get('completed', 0)} of {entry.get('trials', 0)} trials complete"
+    accuracies = f"test {spread(entry.get('test'))}, validation {spread(entry.get('validation'))}"
+    return f"{accuracies}, {completed}, run {entry.get('run_id', 'unknown')}"
+
+
+def spread(accuracy: Mapping[str, Any] | None) -> str:
+    mean, std = number(accuracy, "mean"), number(accuracy, "std")
+    return "not measured" if mean is None else f"{mean:.4f} ± {std or 0.0:.4f}"
+
+
+def accuracies(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    """The accuracies of a confirmed trial as metrics."""
+    test, validation = entry.get("test"), entry.get("validation")
+    return {
+        "test_accuracy": number(test, "mean"),
+        "test_accuracy_std": number(test, "std"),
+        "confirmed_validation_accuracy": number(validation, "mean"),
+        "confirmed_validation_accuracy_std": number(validation, "std"),
+    }
+
+
+def complete_fraction(entry: Mapping[str, Any]) -> float | None:
+    """The fraction of the seeds that are complete, whether `outcome` holds counts or fractions."""
+    seeds: Mapping[str, float] = entry.get("outcome") or {}
+    return seeds.get("complete", 0) / sum(seeds.values()) if any(seeds.values()) else None
+
+
+def number(entry: Mapping[str, Any] | None, key: str) -> float | None:
+    """A finite number of a JSON object, else None."""
+    value = (entry or {}).get(key)
+    return float(value) if value is not None and math.isfinite(value) else None
