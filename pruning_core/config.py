@@ -94,7 +94,7 @@ class TrialConfig(BaseModel):
     def _check(self) -> "TrialConfig":
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must hold positive widths, got {list(self.hidden)}")
-        if self.lambda_max < self.lambda_start:
+        if "lambda_max" in ALPHA_HYPERPARAMETERS[self.alpha_strategy] and self.lambda_max < self.lambda_start:
             raise ValueError(
                 f"lambda_max must not be below lambda_start = {self.lambda_start:g}, got {self.lambda_max:g}"
             )

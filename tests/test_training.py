@@ -428,6 +428,23 @@ def test_a_run_goes_on_exactly_when_some_replicas_have_settled(
     assert without_clock(resumed.result()) == without_clock(uninterrupted.result())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("map_location", [None, "cpu", "cuda"])
+@pytest.mark.parametrize("values", [{}, MARKOV], ids=["stepped", "markov"])
+def test_a_run_goes_on_on_a_gpu_wherever_its_file_is_loaded(
+    values: dict[str, Any], map_location: str | None, data: Dataset, tmp_path: Path
+) -> None:
+    config = TrialConfig(**{**QUICK, **values, "epochs": 6})
+    uninterrupted = train(config, data, range(3), device="cuda")
+    for record in uninterrupted:
+        if record.epoch == 3:
+            torch.save(uninterrupted.state_dict(), tmp_path / "state.pt")
+    resumed = train(config, data, range(3), device="cuda")
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True, map_location=map_location))
+    for record, other in zip(resumed, uninterrupted.history.records[3:], strict=True):
+        np.testing.assert_allclose(record.total_loss, other.total_loss, rtol=1e-4)
+
+
 def test_a_run_can_be_saved_before_its_first_epoch(data: Dataset, tmp_path: Path) -> None:
     first, second = start(data, epochs=3), start(data, epochs=3)
     torch.save(first.state_dict(), tmp_path / "state.pt")
