@@ -44,13 +44,14 @@ class MarkovChain:
         self.random = random
         moved = sum(units)
         self.width = moved * (2 if config.block < 1 else 1) + (1 if config.temperature > 0 else 0)
-        self.steps_at_once = max(1, DRAWS_AT_ONCE // (self.width * config.proposals))
+        self.steps_at_once = 1
         self.noise: Tensor | None = None
         self.step_in_noise = 0
 
-    def start_epoch(self) -> None:
+    def start_epoch(self, steps: int) -> None:
         """Forgets random numbers drawn ahead, so that an epoch depends on the generators' state alone."""
         self.noise = None
+        self.steps_at_once = min(steps, max(1, DRAWS_AT_ONCE // (self.width * self.config.proposals)))
 
     def _next_noise(self) -> Tensor:
         """Uniform numbers for one step, (R, proposals, width)."""

@@ -82,7 +82,9 @@ class TrialConfig(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay (AdamW) of the network's weights per step")
 
     hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers of the default network")
-    batch_size: int = Field(64, ge=1, description="rows per training step")
+    batch_size: int | None = Field(
+        None, ge=1, description="rows per training step, at most; by default 64, or fewer so that an epoch has 8 steps"
+    )
     epochs: int = Field(120, ge=1, description="the longest a trial trains")
     settle_epochs: int = Field(
         10, ge=1, description="training ends once all replicas have been complete for so many epochs"

@@ -165,9 +165,9 @@ class History:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to the state that `state_dict` described."""
-        records = {q: values.numpy() for q, values in state["records"].items()}
+        records = {q: values.cpu().numpy() for q, values in state["records"].items()}
         epochs = len(records["total_loss"]) if records else 0
         self.records = [EpochRecord(e + 1, **{q: v[e] for q, v in records.items()}) for e in range(epochs)]
-        gates = [g.numpy() for g in state["gates"]]
+        gates = [g.cpu().numpy() for g in state["gates"]]
         self.gates = list(zip(state["gate_epochs"], gates, strict=True))
         self.seconds = state["seconds"]

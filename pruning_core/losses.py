@@ -1,7 +1,7 @@
 """The losses of a pruner, as pure functions of its gates or weights over a leading replica dimension.
 
-Every function takes (..., N) and returns (...), one value per replica, in [0, 1] but for the modified rejection
-loss, which reaches 2. Slides "Pruner loss functions" and "Modified rejection loss".
+Every function takes (..., N) and returns (...), one value per replica, in [0, 1]. Slides "Pruner loss functions" and
+"Modified rejection loss".
 """
 
 import torch

@@ -5,7 +5,6 @@ Any `nn.Module` with `Pruner` layers works: `torch.func.stack_module_state` stac
 so that it does not depend on its neighbours (but for rounding).
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -38,7 +37,7 @@ class ReplicaRandom:
 
     def load_state_dict(self, states: list[Tensor]) -> None:
         for generator, state in zip(self.generators, states, strict=True):
-            generator.set_state(state)
+            generator.set_state(state.cpu())
 
 
 class Replicas:
@@ -69,14 +68,22 @@ class Replicas:
         self.keeps = [pruner.keep for _, pruner in pruners]
         self.pruner_names = [f"{name}.weight" if name else "weight" for name, _ in pruners]
         parameters, buffers = stack_module_state(networks)
-        self.parameters = {name: stacked.detach().to(device).requires_grad_() for name, stacked in parameters.items()}
+        trainable = {name for name, p in networks[0].named_parameters() if p.requires_grad}
+        self.parameters = {
+            name: stacked.detach().to(device).requires_grad_(name in trainable) for name, stacked in parameters.items()
+        }
         self.buffers = {name: stacked.to(device) for name, stacked in buffers.items()}
-        self.network = copy.deepcopy(networks[0]).to("meta")
+        self.network = networks[0]
         self._forward = vmap(self._one_forward, randomness="different")
         self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
 
     def __len__(self) -> int:
         return next(iter(self.parameters.values())).shape[0]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All stacked parameters and buffers, each (R, ...)."""
+        return {**self.parameters, **self.buffers}
 
     @property
     def pruner_weights(self) -> list[Tensor]:
@@ -98,11 +105,12 @@ class Replicas:
             x: a batch for each replica, (R, B, ...), or with `shared` one batch for all, (B, ...).
             pruner_weights: used in place of the networks' own, e.g. a hard mask.
         """
-        parameters = self.parameters
-        if pruner_weights is not None:
+        parameters, buffers = self.parameters, self.buffers
+        if pruner_weights is not None:  # a trial leaves BatchNorm's running statistics alone
+            buffers = {name: buffer.clone() for name, buffer in buffers.items()}
             parameters = {**parameters, **dict(zip(self.pruner_names, pruner_weights, strict=True))}
         forward = self._forward_shared if shared else self._forward
-        return forward(parameters, self.buffers, x)
+        return forward(parameters, buffers, x)
 
     @torch.no_grad()
     def accuracy(self, x: Tensor, y: Tensor, pruned: bool) -> Tensor:
@@ -114,7 +122,7 @@ class Replicas:
         """
         self.network.eval()
         weights = self.hard_masks() if pruned else None
-        correct_R = torch.zeros(len(self), device=y.device)
+        correct_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
         rows_at_once = max(1, EVALUATION_ELEMENTS // (len(self) * max(64, x[0].numel())))
         for x_BF, y_B in zip(x.split(rows_at_once), y.split(rows_at_once), strict=True):
             correct_R += (self.logits(x_BF, weights, shared=True).argmax(-1) == y_B).sum(-1)

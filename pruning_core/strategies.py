@@ -60,10 +60,11 @@ class AlphaStrategy:
         if self.reading == "one" or (self.reading == "frozen" and self.epoch != self.config.window):
             return self.mu_R
         classification_R, pruner_R, lambdas_R = (torch.stack(kind) for kind in zip(*self.losses, strict=True))
+        pruner_R = pruner_R.clamp_min(EPSILON)
         if self.reading == "windowed":
-            return classification_R.mean(0) / (lambdas_R * pruner_R).mean(0).clamp_min(EPSILON)
+            return classification_R.mean(0) / (lambdas_R * pruner_R).mean(0)
         today_R = lambda_before_R if self.reading == "frozen" else self.lambda_R
-        return classification_R.mean(0) / (today_R * pruner_R.mean(0)).clamp_min(EPSILON)
+        return classification_R.mean(0) / (today_R * pruner_R.mean(0))
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on as if nothing had happened: tensors and numbers."""

@@ -79,13 +79,17 @@ class Training:
         )
         self.units = [w.shape[1] for w in self.replicas.pruner_weights]
         self.chain = MarkovChain(config, self.units, self.random) if config.chain else None
-        self.batch_size = min(config.batch_size, len(data.train.y))
-        self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs + 1)
+        for weights_RN in self.replicas.pruner_weights:
+            weights_RN.requires_grad_(not config.chain)
+        rows = len(data.train.y)
+        self.steps = -(-rows // (config.batch_size or min(64, -(-rows // 8))))
+        self.batch_size = rows // self.steps
+        self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         self.history = History(
             config, list(seeds), _gate_names(self.units, data.feature_names), sum(self.replicas.keeps)
         )
         self.settled_R = torch.zeros(len(seeds), dtype=torch.bool, device=device)
-        self.settled_parameters: dict[str, Tensor] = {}
+        self.settled_tensors: dict[str, Tensor] = {}
         self._remember_gates(epoch=0)
 
     @property
@@ -108,29 +112,28 @@ class Training:
         settled_R = torch.from_numpy(self.history.settled()).to(self.settled_R.device)
         if not torch.equal(settled_R, self.settled_R):
             self.settled_R = settled_R
-            self.settled_parameters = {name: p.detach().clone() for name, p in self.replicas.parameters.items()}
+            self.settled_tensors = {name: t.detach().clone() for name, t in self.replicas.tensors.items()}
 
     @torch.no_grad()
     def _put_back_settled(self) -> None:
         """Undoes an epoch for the replicas that had settled: a result must not depend on slower neighbours."""
-        for name, settled in self.settled_parameters.items():
-            parameter = self.replicas.parameters[name]
-            mask = self.settled_R.reshape(-1, *(1,) * (parameter.dim() - 1))
-            parameter.copy_(torch.where(mask, settled, parameter))
+        for name, settled in self.settled_tensors.items():
+            tensor = self.replicas.tensors[name]
+            mask = self.settled_R.reshape(-1, *(1,) * (tensor.dim() - 1))
+            tensor.copy_(torch.where(mask, settled, tensor))
 
     def _epoch(self) -> EpochRecord:
         """Trains one epoch. Nothing is read back from the device before its end."""
         alpha_R, lambda_R, mu_R = self.strategy.alpha_R, self.strategy.lambda_R, self.strategy.mu_R
         train, replicas = self.data.train, self.replicas
         order = self.random.permutations(len(train.y))
-        if self.chain is not None:
-            self.chain.start_epoch()
         losses_KR = torch.zeros(5, len(replicas), device=alpha_R.device)
-        steps = len(train.y) // self.batch_size
-        for step in range(steps):
+        if self.chain is not None:
+            self.chain.start_epoch(self.steps)
+        for step in range(self.steps):
             rows_RB = order[:, step * self.batch_size : (step + 1) * self.batch_size]
             losses_KR += self._step(train.x[rows_RB], train.y[rows_RB], alpha_R.float())
-        classification_R, selection_R, rejection_R, total_R, acceptance_R = losses_KR / steps
+        classification_R, selection_R, rejection_R, total_R, acceptance_R = losses_KR / self.steps
         self._put_back_settled()
 
         weights_RN = torch.cat([w.detach() for w in replicas.pruner_weights], dim=1)
@@ -236,12 +239,16 @@ class Training:
             "random": self.random.state_dict(),
             "recent_gates": list(self.recent_gates),
             "settled": self.settled_R,
-            "settled_parameters": self.settled_parameters,
+            "settled_tensors": self.settled_tensors,
             "history": self.history.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes back to the state that `state_dict` described; the configuration, data and seeds must be the same."""
+        """Goes back to the state that `state_dict` described; the configuration, data and seeds must be the same.
+
+        The state's tensors may lie on any device.
+        """
+        state = _moved(state, self.settled_R.device)
         with torch.no_grad():
             for name, parameter in self.replicas.parameters.items():
                 parameter.copy_(state["parameters"][name])
@@ -250,8 +257,19 @@ class Training:
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
-        self.settled_R, self.settled_parameters = state["settled"], state["settled_parameters"]
+        self.settled_R, self.settled_tensors = state["settled"], state["settled_tensors"]
         self.history.load_state_dict(state["history"])
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """The same nested dictionaries, lists and tuples with their tensors on `device`."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _moved(item, device) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(item, device) for item in value)
+    return value
 
 
 def _gate_names(units: list[int], feature_names: tuple[str, ...]) -> tuple[str, ...]:

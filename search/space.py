@@ -197,7 +197,8 @@ def _choices(name: str, key: str, values: object) -> Choices:
 
 def _range(name: str, key: str, value: Mapping[str, object]) -> Range:
     kind = TrialConfig.model_fields[name].annotation
-    if kind not in (int, float):
+    integer = kind in (int, int | None)
+    if not integer and kind is not float:
         raise StudyError(f"{key} = {show(dict(value))} must be {{choices: [...]}}, as {name} is not a number")
     for end in ("low", "high"):
         if end not in value:
@@ -210,7 +211,7 @@ def _range(name: str, key: str, value: Mapping[str, object]) -> Range:
         raise StudyError(f"{key}.low = {low} must not exceed {key}.high = {high}")
     if log and low <= 0:
         raise StudyError(f"{key}.low = {low} must be above 0, as log is true")
-    return Range(low, high, log, integer=kind is int)
+    return Range(low, high, log, integer=integer)
 
 
 def entries(study: "Study") -> dict[str, Entry]:

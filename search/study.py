@@ -95,7 +95,7 @@ class Training(Section):
     """What is the same in every trial of the study; only `batch_size` may stand in `space` instead."""
 
     epochs: int = _as_in_trial("epochs")
-    batch_size: int = _as_in_trial("batch_size")
+    batch_size: int | None = _as_in_trial("batch_size")
     seeds: int = _as_in_trial("seeds")
     settle_epochs: int = _as_in_trial("settle_epochs")
     tolerance: float = _as_in_trial("tolerance")

@@ -189,7 +189,7 @@ def test_an_epoch_follows_from_the_generators_alone() -> None:
     second = MarkovChain(first.config, UNITS, random)
     weights = start(2), start(2)
     for mover, of_mover in zip((first, second), weights, strict=True):
-        mover.start_epoch()
+        mover.start_epoch(3)
         mover.step(of_mover, torch.zeros(2), always(-1.0))
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 

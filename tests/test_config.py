@@ -46,7 +46,7 @@ OPEN_BELOW = {
 }
 REFUSED: list[tuple[str, Any]] = [
     *((name, bad) for name in FLOATS for bad in (math.nan, math.inf, "much", None)),
-    *((name, bad) for name in INTEGERS for bad in (0, -1, 2.5, "many", None)),
+    *((name, bad) for name in INTEGERS for bad in (0, -1, 2.5, "many")),
     *((name, "other") for name in CHOICES),
     *((name, low - 0.001) for name, low in CLOSED_BELOW.items()),
     *((name, low) for name, low in OPEN_BELOW.items()),

@@ -40,7 +40,7 @@ def a_study(**changes: Any) -> Study:
 @st.composite
 def entries(draw: st.DrawFn, name: str) -> Any:
     """A line of `space` for ``name``: a fixed value, choices or a range."""
-    kind = TrialConfig.model_fields[name].annotation
+    kind = int if name == "batch_size" else TrialConfig.model_fields[name].annotation
     if name in NAMES:
         values: st.SearchStrategy[Any] = st.sampled_from(get_args(kind))
     elif kind is int:

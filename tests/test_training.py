@@ -1,156 +1,21 @@
-"""train(): a replica is a plain PyTorch loop; when it ends, what it records, going on from a saved state."""
+"""train(): when a run and its replicas end, what they record, and that replicas do not disturb each other."""
 
 import dataclasses
 import json
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from quick_runs import MARKOV, HiddenPruner, assert_same, start, start_and_train
 from torch import Tensor, nn
 
 from pruning_core.config import STRATEGY_HYPERPARAMETERS, TrialConfig
 from pruning_core.datasets import Dataset, load_dataset
-from pruning_core.history import QUANTITIES, EpochRecord
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
-from pruning_core.training import Training, train
-
-QUICK: dict[str, Any] = {  # all replicas complete, by back-propagation within 40 epochs and by the chain within 90
-    **{"keep": 4, "hidden": (8,), "lambda_start": 0.3, "growth": 1.3, "pruner_learning_rate": 0.2},
-    **{"delta": 1.0, "epochs": 100, "settle_epochs": 4},
-}
-MARKOV = {"strategy": "markov", "growth": 1.2}
-
-
-def start(data: Dataset, seeds: int = 3, network: NetworkFactory = gated_mlp, **values: Any) -> Training:
-    return train(TrialConfig(**{**QUICK, **values}), data, range(seeds), network, device="cpu")
-
-
-def assert_same(records: list[EpochRecord], others: list[EpochRecord]) -> None:
-    """Equal to the last bit, NaN included."""
-    for record, other in zip(records, others, strict=True):
-        assert record.epoch == other.epoch
-        for quantity in QUANTITIES:
-            np.testing.assert_array_equal(getattr(record, quantity), getattr(other, quantity), err_msg=quantity)
-
-
-def without_clock(result: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in result.items() if not key.startswith(("seconds", "replica_epochs"))}
-
-
-def plain_loop(
-    config: TrialConfig,
-    data: Dataset,
-    seed: int,
-    orders: list[Tensor],
-    chain_weights: list[Tensor] | None = None,
-) -> list[dict[str, float]]:
-    """The training of one network as PyTorch users write it; losses averaged over each epoch's steps.
-
-    `orders`: the order of the rows in each epoch.
-    `chain_weights`: the pruner weights of each step where the chain sets them, instead of back-propagation.
-    """
-    torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    widths = (len(data.feature_names), *config.hidden, len(data.class_names))
-    for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    network = nn.Sequential(*layers[:-1])
-    w = torch.full((widths[0],), config.initial_weight, requires_grad=True)
-    groups: list[dict[str, Any]] = [{"params": network.parameters(), "lr": config.learning_rate}]
-    if chain_weights is None:
-        groups.append({"params": [w], "lr": config.pruner_learning_rate, "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    criterion, step = nn.CrossEntropyLoss(), 0
-    epochs = []
-    for epoch, order in enumerate(orders):
-        alpha = min(config.lambda_start * config.growth ** (epoch // config.step_epochs), config.lambda_max)
-        sums = np.zeros(4)
-        whole = [rows for rows in order.split(config.batch_size) if len(rows) == config.batch_size]
-        for rows in whole:
-            if chain_weights is not None:
-                w = chain_weights[step]
-            gates = torch.sigmoid(w)
-            classification = criterion(network(data.train.x[rows] * gates), data.train.y[rows])
-            selection = (gates.sum() - config.keep).abs() / len(gates)
-            rejection = (gates * (1 - gates)).sum() / len(gates)
-            if config.rejection == "modified":
-                rejection = rejection + gates.prod()
-            total = classification + alpha * (selection + config.rejection_weight * rejection)
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-            sums += [float(loss.detach()) for loss in (classification, selection, rejection, total)]
-            step += 1
-        names = ("classification_loss", "selection_loss", "rejection_loss", "total_loss")
-        epochs.append({"alpha": alpha, **dict(zip(names, sums / len(whole), strict=True))})
-    return epochs
-
-
-PLAIN = TrialConfig(
-    keep=4,
-    mu="one",
-    lambda_start=0.5,
-    growth=1.6,
-    step_epochs=2,
-    lambda_max=1.0,
-    rejection="modified",
-    rejection_weight=0.7,
-    hidden=(16, 8),
-    weight_decay=0.1,
-    learning_rate=5e-3,
-    batch_size=50,
-    epochs=8,
-)
-
-
-def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor], list[Tensor]]:
-    """Lists that fill while the run trains: each epoch's order of the rows, each step's w of the chain."""
-    orders: list[Tensor] = []
-    trajectory: list[Tensor] = []
-    permutations = run.random.permutations
-
-    def watched_permutations(rows: int) -> Tensor:
-        orders.append(permutations(rows))
-        return orders[-1]
-
-    monkeypatch.setattr(run.random, "permutations", watched_permutations)
-    if run.chain is not None:
-        step = run.chain.step
-
-        def watched_step(weights: list[Tensor], *arguments: Any) -> Tensor:
-            trajectory.append(weights[0].clone())
-            return step(weights, *arguments)
-
-        monkeypatch.setattr(run.chain, "step", watched_step)
-    return orders, trajectory
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"hidden": (), "rejection": "plain", "weight_decay": 0.0, "batch_size": 64},
-        {"strategy": "markov", "delta": 0.8},
-    ],
-    ids=["mlp", "linear", "markov"],
-)
-def test_a_replica_trains_like_a_plain_pytorch_loop(
-    values: dict[str, Any], data: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = PLAIN.model_copy(update=values)
-    run = train(config, data, range(4), device="cpu")
-    orders, trajectory = watch(run, monkeypatch)
-    records = list(run)
-    for r in range(4):
-        chain_weights = [weights[r] for weights in trajectory] if config.chain else None
-        expected = plain_loop(config, data, r, [order[r] for order in orders], chain_weights)
-        for record, of_epoch in zip(records, expected, strict=True):
-            for name, value in of_epoch.items():
-                assert getattr(record, name)[r] == pytest.approx(value, rel=1e-4), (name, record.epoch)
+from pruning_core.training import train
 
 
 def test_the_default_configuration_completes_on_breast_cancer() -> None:
@@ -269,12 +134,6 @@ def test_a_loss_that_blows_up_is_hopeless(data: Dataset) -> None:
     assert start_and_train(data).history.hopeless() is None
 
 
-def start_and_train(data: Dataset, **values: Any) -> Training:
-    run = start(data, **{"epochs": 2, **values})
-    list(run)
-    return run
-
-
 @pytest.mark.parametrize(
     "values",
     [{}, {"rejection_weight": 2.5}, {"rejection": "modified"}, {"strategy": "markov", "alpha": "ratio"}],
@@ -360,105 +219,6 @@ def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, An
     unused = {name: value for name, value in other.items() if name not in base.config.used()}
     assert set(unused) == (STRATEGY_HYPERPARAMETERS | {"pruner_learning_rate"}) - {"mu"} - set(base.config.used())
     assert_same(list(base), list(start(data, epochs=5, **{**values, **unused})))
-
-
-class HiddenPruner(nn.Module):
-    """Gated inputs and gated neurons, with running statistics in between."""
-
-    def __init__(self, config: TrialConfig, features: int, classes: int) -> None:
-        super().__init__()
-        self.inputs = Pruner(features, config.keep, config.initial_weight)
-        self.first = nn.Linear(features, 6)
-        self.normalisation = nn.BatchNorm1d(6)
-        self.neurons = Pruner(6, 2, config.initial_weight)
-        self.last = nn.Linear(6, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.neurons(torch.relu(self.normalisation(self.first(self.inputs(x))))))
-
-
-RESUMED: dict[str, dict[str, Any]] = {
-    "stepped": {"mu": "windowed", "window": 8},
-    "plateau": {"strategy": "plateau", "mu": "frozen", "window": 9, "patience": 3},
-    "markov": {
-        **{"strategy": "markov", "alpha": "plateau", "block": 0.5},
-        **{"proposals": 2, "temperature": 0.01, "window": 8, "mu": "windowed"},
-    },
-}
-
-
-@pytest.mark.parametrize("network", [gated_mlp, HiddenPruner], ids=["default", "own"])
-@pytest.mark.parametrize("values", RESUMED.values(), ids=RESUMED.keys())
-def test_a_run_goes_on_from_its_file_exactly(
-    values: dict[str, Any], network: NetworkFactory, data: Dataset, tmp_path: Path
-) -> None:
-    config = {**values, "network": network, "epochs": 14}
-    uninterrupted = start(data, **config)
-    for record in uninterrupted:
-        if record.epoch == 7:
-            torch.save(uninterrupted.state_dict(), tmp_path / "state.pt")
-    resumed = start(data, **config)
-    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    remaining = list(resumed)
-    assert [record.epoch for record in remaining] == list(range(8, 15))
-    assert_same(remaining, uninterrupted.history.records[7:])
-    assert_same(resumed.history.records, uninterrupted.history.records)
-    assert without_clock(resumed.result()) == without_clock(uninterrupted.result())
-    for (epoch, gates), (other_epoch, others) in zip(resumed.history.gates, uninterrupted.history.gates, strict=True):
-        assert epoch == other_epoch
-        np.testing.assert_array_equal(gates, others)
-    for name, parameter in resumed.replicas.parameters.items():
-        assert torch.equal(parameter, uninterrupted.replicas.parameters[name])
-
-
-@pytest.mark.parametrize("values", [{}, MARKOV], ids=["stepped", "markov"])
-def test_a_run_goes_on_exactly_when_some_replicas_have_settled(
-    values: dict[str, Any], data: Dataset, tmp_path: Path
-) -> None:
-    uninterrupted = start(data, **values)
-    saved_after = 0
-    for record in uninterrupted:
-        if not saved_after and uninterrupted.history.settled().any():
-            saved_after = record.epoch
-            torch.save(uninterrupted.state_dict(), tmp_path / "state.pt")
-    assert 0 < saved_after < len(uninterrupted.history)
-    resumed = start(data, **values)
-    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert_same(list(resumed), uninterrupted.history.records[saved_after:])
-    assert without_clock(resumed.result()) == without_clock(uninterrupted.result())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("map_location", [None, "cpu", "cuda"])
-@pytest.mark.parametrize("values", [{}, MARKOV], ids=["stepped", "markov"])
-def test_a_run_goes_on_on_a_gpu_wherever_its_file_is_loaded(
-    values: dict[str, Any], map_location: str | None, data: Dataset, tmp_path: Path
-) -> None:
-    config = TrialConfig(**{**QUICK, **values, "epochs": 6})
-    uninterrupted = train(config, data, range(3), device="cuda")
-    for record in uninterrupted:
-        if record.epoch == 3:
-            torch.save(uninterrupted.state_dict(), tmp_path / "state.pt")
-    resumed = train(config, data, range(3), device="cuda")
-    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True, map_location=map_location))
-    for record, other in zip(resumed, uninterrupted.history.records[3:], strict=True):
-        np.testing.assert_allclose(record.total_loss, other.total_loss, rtol=1e-4)
-
-
-def test_a_run_can_be_saved_before_its_first_epoch(data: Dataset, tmp_path: Path) -> None:
-    first, second = start(data, epochs=3), start(data, epochs=3)
-    torch.save(first.state_dict(), tmp_path / "state.pt")
-    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert_same(list(first), list(second))
-
-
-def test_a_finished_run_stays_finished_when_loaded(data: Dataset, tmp_path: Path) -> None:
-    run, loaded = start(data), start(data)
-    list(run)
-    torch.save(run.state_dict(), tmp_path / "state.pt")
-    loaded.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert loaded.finished
-    assert without_clock(loaded.result()) == without_clock(run.result())
 
 
 def logit(gate: float) -> float:

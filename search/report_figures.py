@@ -1,0 +1,259 @@
+"""The report's pictures of outcomes and results: how trials ended, accuracy against speed, test results, stability.
+
+Each function draws one PNG, 2000 pixels wide and few in colours, from what `search.results` has read.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from search.figures import INK, KEPT, MUTED, RULE
+from search.findings import estimate, pareto_front
+from search.results import TrialRecord
+
+DPI, COLOURS = 200, 96
+STRATEGY_COLOURS = {
+    "fixed": "#CC79A7",
+    "ratio": "#56B4E9",
+    "stepped": "#0072B2",
+    "plateau": "#D55E00",
+    "markov": "#009E73",
+}
+STRATEGY_MARKERS = {"fixed": "D", "ratio": "v", "stepped": "o", "plateau": "s", "markov": "^"}
+OUTCOME_COLOURS = {
+    "complete": "#0072B2",
+    "mixed": "#7CC0EA",
+    "undecided": "#F0E442",
+    "too little": "#E69F00",
+    "collapsed": "#D55E00",
+    "stopped": "#B5B5B5",
+    "failed": "#4A4A4A",
+    "unknown": "#F2F2F2",
+}
+DARK = ("complete", "collapsed", "failed")
+MOST_INPUTS = 48
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the picture of test accuracies: one value per seed."""
+
+    label: str
+    values: Sequence[float]
+    colour: str
+
+
+def canvas(height: float, width: float = 10.0) -> Figure:
+    """An empty white figure, measured in inches."""
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG with a palette, a third of the size of one in full colour."""
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    picture = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3])
+    picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, dpi=(DPI, DPI))
+
+
+def quiet(axes: Axes, grid: str = "") -> None:
+    """No frame, small grey ticks, and thin lines across one axis (`x` or `y`) if wanted."""
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, colors=MUTED, labelsize=9.5)
+    axes.set_axisbelow(True)
+    if grid == "x":
+        axes.xaxis.grid(True, color=RULE, lw=0.7)
+    if grid == "y":
+        axes.yaxis.grid(True, color=RULE, lw=0.7)
+
+
+def per_cent(axis: Any, steps: int) -> None:
+    """Labels an axis of fractions in per cent."""
+    axis.set_major_locator(MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+
+
+def floor(values: Sequence[float]) -> float:
+    """Where an axis of accuracies begins: at the least, unless a few stragglers would squeeze all the others."""
+    least, usual, most = np.min(values), np.quantile(values, 0.1), np.max(values)
+    low = least if most - least <= 2.5 * (most - usual) or len(values) < 10 else usual - 0.25 * (most - usual)
+    return float(low - 0.04 * max(most - low, 0.01))
+
+
+def ending(trial: TrialRecord) -> str:
+    """What the bar of outcomes counts a trial as."""
+    return trial.ending if trial.ending != "ended" else trial.outcome
+
+
+def outcomes(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> None:
+    """Draws a bar per strategy whose pieces are the endings of its trials; hatched pieces were drastic."""
+    height = 1.0 + 0.52 * len(trials)
+    figure = canvas(height)
+    axes = figure.add_axes((0.1, 0.42 / height, 0.88, 1 - 0.98 / height))
+    total = max(map(len, trials.values()), default=1) or 1
+    seen: set[str] = set()
+    for row, mine in enumerate(trials.values()):
+        counts = Counter((ending(t), t.drastic and t.ending == "ended") for t in mine)
+        left = 0
+        for name, drastic in [(name, drastic) for name in OUTCOME_COLOURS for drastic in (False, True)]:
+            number = counts[name, drastic]
+            if not number:
+                continue
+            seen |= {name, "drastic"} if drastic else {name}
+            bar = axes.barh(row, number, 0.66, left, color=OUTCOME_COLOURS[name], edgecolor="white", lw=1)
+            if drastic:
+                bar.patches[0].set_hatch("////")
+            if number > 0.02 * total:
+                shade = "white" if name in DARK and not drastic else INK
+                text = axes.text(
+                    left + number / 2, row, str(number), ha="center", va="center", color=shade, fontsize=10
+                )
+                if drastic:
+                    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85})
+            left += number
+    axes.set_yticks(range(len(trials)), list(trials))
+    axes.set_ylim(len(trials) - 0.5, -0.5)
+    axes.set_xlim(0, total)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    quiet(axes)
+    axes.tick_params(axis="y", labelsize=12, labelcolor=INK)
+    axes.set_xlabel("trials", color=MUTED, fontsize=10.5)
+    left_edge, line = 0.1, 1 - 0.28 / height
+    for name in [*OUTCOME_COLOURS, "drastic"]:
+        if name not in seen:
+            continue
+        key = figure.add_axes((left_edge, line - 0.07 / height, 0.018, 0.19 / height))
+        key.set_facecolor(OUTCOME_COLOURS.get(name, OUTCOME_COLOURS["complete"]))
+        key.tick_params(length=0, labelleft=False, labelbottom=False)
+        key.spines[:].set_color(RULE)
+        if name == "drastic":
+            key.bar(0.5, 1, 1, hatch="//////", color=OUTCOME_COLOURS["complete"], edgecolor="white", lw=0)
+            key.set(xlim=(0, 1), ylim=(0, 1))
+        figure.text(left_edge + 0.024, line, name, fontsize=10.5, color=INK, va="center", y=line + 0.02 / height)
+        left_edge += 0.045 + 0.0088 * len(name)
+    save(figure, path)
+
+
+def pareto(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> int:
+    """Draws accuracy against completion epoch, and the front; returns how many trials lie below the frame."""
+    figure = canvas(4.6)
+    axes = figure.add_axes((0.075, 0.115, 0.905, 0.79))
+    shown = {name: [t for t in mine if t.completed and t.completion_epoch is not None] for name, mine in trials.items()}
+    everyone = [t for mine in shown.values() for t in mine]
+    low = floor([t.accuracy or 0.0 for t in everyone])
+    left_edge = 0.075
+    for name, mine in shown.items():
+        if not mine:
+            continue
+        x, y = np.array([[t.completion_epoch, t.accuracy] for t in mine], dtype=float).T
+        size, opacity = (34, 0.75) if len(everyone) < 150 else (16, 0.55)
+        colour = STRATEGY_COLOURS[name]
+        axes.scatter(x[y >= low], y[y >= low], size, colour, STRATEGY_MARKERS[name], alpha=opacity, linewidths=0)
+        axes.plot(x[y < low], np.full((y < low).sum(), low), "v", ms=5, mfc="none", mec=colour, clip_on=False)
+        key = figure.text(left_edge, 0.945, f"{_glyph(name)} {name}", color=colour, fontsize=11, fontweight="bold")
+        left_edge += 0.011 * len(key.get_text()) + 0.03
+    front = pareto_front(everyone)
+    xs, ys = [t.completion_epoch or 0.0 for t in front], [t.accuracy or 0.0 for t in front]
+    last = max(t.completion_epoch or 0.0 for t in everyone)
+    axes.step([*xs, last], [*ys, ys[-1]], where="post", color=INK, lw=1.1)
+    for trial in front:
+        place = (trial.completion_epoch or 0.0, trial.accuracy or 0.0)
+        axes.annotate(f"#{trial.number}", place, (0, 6), textcoords="offset points", fontsize=9, color=INK, ha="center")
+    figure.text(left_edge, 0.945, "─ Pareto front", color=INK, fontsize=11)
+    axes.set_ylim(low, None)
+    axes.margins(x=0.03, y=0.08)
+    quiet(axes, "y")
+    per_cent(axes.yaxis, 6)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.spines["bottom"].set(visible=True, color=RULE)
+    axes.set_xlabel("completion epoch, mean over the seeds", color=MUTED, fontsize=10.5)
+    axes.set_ylabel("pruned accuracy, validation", color=MUTED, fontsize=10.5)
+    save(figure, path)
+    return sum((t.accuracy or 0.0) < low for t in everyone)
+
+
+def _glyph(strategy: str) -> str:
+    return {"o": "●", "s": "■", "^": "▲", "v": "▼", "D": "◆"}[STRATEGY_MARKERS[strategy]]
+
+
+def accuracies(path: Path, rows: Sequence[Row], reference: float | None) -> None:
+    """Draws test accuracies: a point per seed, the mean with its 95 % interval; `reference` is a vertical line."""
+    height = 0.75 + 0.42 * len(rows)
+    figure = canvas(height)
+    axes = figure.add_axes((0.29, 0.5 / height, 0.55, 1 - 0.6 / height))
+    if reference is not None:
+        axes.axvline(reference, color=MUTED, lw=0.8, ls=(0, (4, 3)))
+    for line, row in enumerate(rows):
+        values = np.asarray(row.values, dtype=float)
+        mean = estimate(row.values)
+        spread = 0.16 * np.sin(2.4 * np.arange(len(values)))
+        axes.plot(values, line + spread, "o", ms=4, color=row.colour, alpha=0.3, mec="none")
+        if mean.half is not None:
+            ends = [mean.mean - mean.half, mean.mean + mean.half]
+            axes.plot(ends, [line, line], color=row.colour, lw=2.4, solid_capstyle="butt")
+        axes.plot(mean.mean, line, "o", ms=7.5, color=row.colour, mec="white", mew=1)
+        axes.annotate(mean.short, (1, line), (14, 0), xycoords=("axes fraction", "data"), va="center",
+                      textcoords="offset points", fontsize=10.5, color=row.colour, annotation_clip=False)  # fmt: skip
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    quiet(axes, "x")
+    per_cent(axes.xaxis, 7)
+    axes.tick_params(axis="y", labelsize=10.5, labelcolor=INK)
+    axes.set_xlabel("accuracy on the test part", color=MUTED, fontsize=10.5)
+    save(figure, path)
+
+
+def stability(path: Path, frequencies: Mapping[str, Mapping[str, float]], keep: int) -> int:
+    """Draws how often each input is kept: bars for the first strategy, marks for the others.
+
+    Returns how many inputs it leaves out of those that were kept at all.
+    """
+    best, *others = frequencies
+    kept = sorted(frequencies[best].items(), key=lambda item: -item[1])
+    names = [name for name, _ in kept[:MOST_INPUTS]]
+    columns = 1 if len(names) <= 16 else 2
+    rows = -(-len(names) // columns)
+    height = 0.75 + 0.235 * rows
+    figure = canvas(height)
+    for column in range(columns):
+        part = names[column * rows : (column + 1) * rows]
+        width = 0.98 / columns
+        axes = figure.add_axes((width * column + 0.15, 0.32 / height, width - 0.17, 0.235 * rows / height))
+        _frequencies(axes, part, rows, frequencies, names[:keep])
+    left = 0.15
+    for name in (best, *others):
+        text = f"{'█' if name == best else _glyph(name)} {name}"
+        colour = KEPT if name == best else STRATEGY_COLOURS[name]
+        figure.text(left, 1 - 0.22 / height, text, color=colour, fontsize=10.5, fontweight="bold", va="center")
+        left += 0.011 * len(text) + 0.03
+    save(figure, path)
+    return len(kept) - len(names)
+
+
+def _frequencies(
+    axes: Axes, names: Sequence[str], rows: int, frequencies: Mapping[str, Mapping[str, float]], chosen: Sequence[str]
+) -> None:
+    best, *others = frequencies
+    shades = [KEPT if name in chosen else "#9CC3DC" for name in names]
+    values: NDArray[Any] = np.array([frequencies[best].get(name, 0.0) for name in names])
+    axes.barh(range(len(names)), values, 0.72, color=shades)
+    for other in others:
+        marks = [frequencies[other].get(name, 0.0) for name in names]
+        axes.plot(marks, range(len(names)), STRATEGY_MARKERS[other], color=STRATEGY_COLOURS[other],
+                  ms=4.5, mec="white", mew=0.6, ls="none", clip_on=False)  # fmt: skip
+    axes.set_yticks(range(len(names)), [name if len(name) <= 22 else name[:21] + "…" for name in names])
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    quiet(axes, "x")
+    per_cent(axes.xaxis, 4)
+    axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)

@@ -1,0 +1,200 @@
+"""A search as users run it: a process, SQLite files, folders; also interrupted, killed, and gone on with."""
+
+import collections
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from optuna.trial import FrozenTrial, TrialState
+
+from search.sampler import CONSTRAINT
+
+TRIALS = 6
+STUDY = f"""
+name: wine
+data: {{source: wine, keep: 4}}
+training: {{epochs: 40, seeds: 2}}
+strategies: [stepped, markov]
+space: {{growth: {{low: 1.2, high: 1.5}}, pruner_learning_rate: 0.2, learning_rate: 0.01}}
+search: {{trials: {TRIALS}, confirm_seeds: 3}}
+"""
+
+
+@dataclass
+class Workplace:
+    """A folder with a study file, the command on it, and what the three stores say."""
+
+    folder: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "search", "search", "wine.yaml", "--json", "result.json", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        out, err = (process := self.start(*arguments)).communicate(timeout=240)
+        assert process.returncode == 0, out + err
+        return dict(json.loads((self.folder / "result.json").read_text()))
+
+    def optuna(self, label: str = "wine") -> list[FrozenTrial]:
+        storage = f"sqlite:///{self.folder / 'runs' / 'optuna.db'}"
+        try:
+            return optuna.load_study(study_name=label, storage=storage).get_trials()
+        except KeyError:
+            return []
+
+    def tune(self, label: str = "wine") -> list[dict[str, Any]]:
+        newest = max((self.folder / "runs" / "ray" / label).glob("experiment_state-*.json"))
+        return [json.loads(trial) for trial, _ in json.loads(newest.read_text())["trial_data"]]
+
+    def mlflow(self) -> tuple[list[Run], list[Run]]:
+        """The parents and the children, in the order of their trials."""
+        client = MlflowClient(f"sqlite:///{self.folder / 'runs' / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("wine")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+        parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+        return parents, sorted(children, key=lambda r: int(r.data.tags["trial"]))
+
+    def wait_for(self, condition: Callable[[list[FrozenTrial]], bool], process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 120
+        while not ((self.folder / "runs" / "optuna.db").exists() and condition(self.optuna())):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "the search ended before it could be disturbed"
+            time.sleep(0.1)
+
+    def assert_agreement(self, trials: int) -> None:
+        """Optuna, Tune and MLflow hold the same trials, each once and each at its end."""
+        in_optuna = self.optuna()
+        assert [t.number for t in in_optuna] == list(range(trials))
+        assert all(t.state.is_finished() for t in in_optuna)
+        in_tune = self.tune()
+        assert sorted(t["config"]["number"] for t in in_tune) == list(range(trials))
+        assert {t["status"] for t in in_tune} == {"TERMINATED"}
+        parents, children = self.mlflow()
+        assert [p.info.status for p in parents] == ["FINISHED"]
+        assert [int(c.data.tags["trial"]) for c in children] == list(range(trials))
+        expected = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
+        assert [c.info.status for c in children] == [expected[t.state] for t in in_optuna]
+
+
+def finished(trials: list[FrozenTrial]) -> dict[int, FrozenTrial]:
+    return {t.number: t for t in trials if t.state.is_finished()}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    (tmp_path / "wine.yaml").write_text(STUDY)
+    return Workplace(tmp_path)
+
+
+def test_a_search_from_start_to_end_and_beyond(workplace: Workplace) -> None:
+    result = workplace.run()
+    workplace.assert_agreement(TRIALS)
+    assert result["trials"] == TRIALS
+    assert sum(entry["trials"] for entry in result["strategies"].values()) == TRIALS
+    assert set(result["strategies"]) == {"stepped", "markov"}
+    assert result["winner"] in result["strategies"]
+
+    trials = {t.number: t for t in workplace.optuna()}
+    _, children = workplace.mlflow()
+    for child in children:
+        trial = trials[int(child.data.tags["trial"])]
+        for name, value in trial.params.items():
+            recorded = child.data.params[name]
+            assert (recorded if isinstance(value, str) else json.loads(recorded)) == value
+        assert child.data.metrics["complete"] == pytest.approx(1 - trial.constraints[CONSTRAINT])
+    for strategy, entry in result["strategies"].items():
+        best = trials[entry["trial"]]
+        feasible = [
+            t.value for t in trials.values() if t.params["strategy"] == strategy and t.constraints[CONSTRAINT] == 0
+        ]
+        if feasible and entry["outcome"]["complete"] == 1:
+            assert best.value in sorted(filter(None, feasible))[-3:]
+        assert len(entry["test"]["per_seed"]) == 3
+        assert len(entry["selected"]) == 4
+        assert entry["run_id"] == children[entry["trial"]].info.run_id
+
+    more = workplace.run("--resume", "--trials", str(TRIALS + 2))
+    assert more["trials"] == TRIALS + 2
+    workplace.assert_agreement(TRIALS + 2)
+    assert [t.params for t in workplace.optuna()][:TRIALS] == [t.params for t in trials.values()]
+
+
+def test_known_points_come_first_and_strategies_share_the_trials(workplace: Workplace) -> None:
+    workplace.run("--trials", "4", "--set", "search.confirm_seeds=1", "--set", "space.growth.low=1.1")
+    trials = workplace.optuna()
+    assert collections.Counter(t.params["strategy"] for t in trials) == {"stepped": 2, "markov": 2}
+    first = next(t for t in trials if t.params["strategy"] == "stepped")
+    assert first.params["lambda_start"] == 0.01
+    assert first.params["growth"] == 1.12
+
+
+def test_a_killed_search_is_finished_by_resume(workplace: Workplace) -> None:
+    process = workplace.start()
+    workplace.wait_for(lambda trials: len(finished(trials)) >= 2, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = finished(workplace.optuna())
+    assert 2 <= len(before) < TRIALS
+
+    result = workplace.run("--resume")
+    assert result["trials"] == TRIALS
+    workplace.assert_agreement(TRIALS)
+    after = finished(workplace.optuna())
+    for number, trial in before.items():
+        assert after[number].value == trial.value
+        assert after[number].datetime_complete == trial.datetime_complete
+
+
+def test_an_interrupted_search_says_how_to_go_on(workplace: Workplace) -> None:
+    process = workplace.start()
+    workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "--resume" in err
+    assert "Traceback" not in out + err
+    parents, _ = workplace.mlflow()
+    assert [p.info.status for p in parents] == ["KILLED"]
+    workplace.run("--resume")
+    workplace.assert_agreement(TRIALS)
+
+
+def test_a_killed_worker_costs_no_trial(workplace: Workplace) -> None:
+    process = workplace.start()
+    workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
+    workers = subprocess.run(["pgrep", "-f", "ray::"], capture_output=True, text=True, check=True).stdout.split()
+    mine = [int(pid) for pid in workers if _descends_from(int(pid), process.pid)]
+    assert mine
+    os.kill(mine[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    workplace.assert_agreement(TRIALS)
+
+
+def _descends_from(pid: int, ancestor: int) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists():
+            return False
+        pid = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    return False
