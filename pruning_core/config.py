@@ -13,6 +13,8 @@ Strategy = Literal["fixed", "ratio", "stepped", "plateau", "markov"]
 AlphaStrategy = Literal["fixed", "ratio", "stepped", "plateau"]
 MuReading = Literal["current", "windowed", "frozen", "one"]
 
+LARGEST_DEFAULT_BATCH = 64
+
 ALPHA_HYPERPARAMETERS: dict[str, tuple[str, ...]] = {
     "fixed": ("lambda_start",),
     "ratio": ("window",),
@@ -55,10 +57,12 @@ class TrialConfig(BaseModel):
     growth: float = Field(1.12, gt=1, description="factor by which lambda grows")
     step_epochs: int = Field(1, ge=1, description="`stepped`: epochs between two growths")
     plateau_threshold: float = Field(
-        0.05, ge=0, description="`plateau`: relative change of the variance that counts as none"
+        0.2, ge=0, description="`plateau`: relative change of the variance that counts as none"
     )
-    patience: int = Field(2, ge=1, description="`plateau`: epochs over which the variance is compared")
-    plateau_monitor: Literal["weights", "gates"] = Field("gates", description="`plateau`: variance of w or of sigma(w)")
+    patience: int = Field(1, ge=1, description="`plateau`: epochs over which the variance is compared")
+    plateau_monitor: Literal["weights", "gates"] = Field(
+        "weights", description="`plateau`: variance of w or of sigma(w)"
+    )
     mu: MuReading = Field("one", description="reading of mu = <L_cla> / (lambda <L_pru>) in alpha = mu lambda")
     window: int = Field(10, ge=1, description="epochs averaged by <...>")
 
@@ -67,11 +71,11 @@ class TrialConfig(BaseModel):
     )
     rejection_weight: float = Field(1.0, ge=0, description="L_pru = L_sel + rejection_weight L_rej")
 
-    delta: float = Field(0.3, gt=0, description="chain: largest move of a pruner weight in one proposal")
+    delta: float = Field(1.0, gt=0, description="chain: largest move of a pruner weight in one proposal")
     block: float = Field(
-        1.0, gt=0, le=1, description="chain: probability with which each weight takes part in a proposal"
+        0.1, gt=0, le=1, description="chain: probability with which each weight takes part in a proposal (deck: 1)"
     )
-    proposals: int = Field(1, ge=1, description="chain: proposals per training step")
+    proposals: int = Field(2, ge=1, description="chain: proposals per training step (deck: 1)")
     temperature: float = Field(
         0.0, ge=0, description="chain: T in the acceptance exp(-dL/T) of a worse point; 0 never accepts one"
     )

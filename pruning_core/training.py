@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.chain import MarkovChain
-from pruning_core.config import TrialConfig
+from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 from pruning_core.datasets import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
 from pruning_core.losses import pruner_losses
@@ -82,7 +82,7 @@ class Training:
         for weights_RN in self.replicas.pruner_weights:
             weights_RN.requires_grad_(not config.chain)
         rows = len(data.train.y)
-        self.steps = -(-rows // (config.batch_size or min(64, -(-rows // 8))))
+        self.steps = -(-rows // (config.batch_size or min(LARGEST_DEFAULT_BATCH, -(-rows // 8))))
         self.batch_size = rows // self.steps
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         self.history = History(

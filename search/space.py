@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pruning_core.config import TrialConfig
+from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 
 if TYPE_CHECKING:
     from search.study import Study
@@ -260,7 +260,7 @@ def known_points(study: "Study") -> list[Point]:
     """
     points: list[Point] = []
     for strategy in study.strategies:
-        default = TrialConfig(keep=1, strategy=strategy).model_dump()
+        default = TrialConfig(keep=1, strategy=strategy, batch_size=LARGEST_DEFAULT_BATCH).model_dump()
         wanted = [default, {**default, **DECK_SCHEDULE}] if strategy == "stepped" else [default]
         for values in wanted:
             alpha = searched(study, strategy).get("alpha")

@@ -17,7 +17,7 @@ QUICK: dict[str, Any] = {  # all replicas complete, by back-propagation within 4
     **{"keep": 4, "hidden": (8,), "lambda_start": 0.3, "growth": 1.3, "pruner_learning_rate": 0.2},
     **{"delta": 1.0, "epochs": 100, "settle_epochs": 4},
 }
-MARKOV = {"strategy": "markov", "growth": 1.2}
+MARKOV = {"strategy": "markov", "growth": 1.2, "delta": 0.3, "block": 1.0, "proposals": 1}
 
 
 def start(data: Dataset, seeds: int = 3, network: NetworkFactory = gated_mlp, **values: Any) -> Training:

@@ -19,7 +19,9 @@ TotalLoss = Callable[[list[Tensor]], Tensor]
 
 
 def chain(seeds: list[int], **values: float) -> MarkovChain:
-    config = TrialConfig.model_validate({"keep": 1, "strategy": "markov", **values})
+    """A chain that follows the deck's rule but for the given values."""
+    deck = {"block": 1.0, "proposals": 1, "temperature": 0.0}
+    config = TrialConfig.model_validate({"keep": 1, "strategy": "markov", **deck, **values})
     return MarkovChain(config, UNITS, ReplicaRandom(seeds))
 
 

@@ -180,7 +180,7 @@ def test_an_interrupted_search_says_how_to_go_on(workplace: Workplace) -> None:
 def test_a_killed_worker_costs_no_trial(workplace: Workplace) -> None:
     process = workplace.start()
     workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
-    workers = subprocess.run(["pgrep", "-f", "ray::"], capture_output=True, text=True, check=True).stdout.split()
+    workers = subprocess.run(["pgrep", "-f", "^ray::ImplicitFunc"], capture_output=True, text=True, check=True).stdout.split()
     mine = [int(pid) for pid in workers if _descends_from(int(pid), process.pid)]
     assert mine
     os.kill(mine[0], signal.SIGKILL)
