@@ -90,7 +90,8 @@ class Tracking:
             if found is None:
                 is_database = re.split(r"[:+]", tracking_uri)[0] in DATABASE_ENGINES
                 place = (artifact_root.resolve() / experiment).as_uri() if artifact_root and is_database else None
-                self.experiment_id: str = self._client.create_experiment(experiment, place)
+                kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on traces
+                self.experiment_id: str = self._client.create_experiment(experiment, place, kind)
             else:
                 self.experiment_id = found.experiment_id
                 if found.lifecycle_stage == "deleted":
