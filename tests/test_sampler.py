@@ -1,0 +1,157 @@
+"""The searcher between Tune and Optuna: what it proposes, how it tells the end of a trial, how it goes on."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from pruning_core.config import TrialConfig
+from search.sampler import CONSTRAINT, StudySearcher, budget, completed_fraction
+from search.space import known_points
+from search.study import Study
+
+
+def a_study(**search: Any) -> Study:
+    return Study.model_validate(
+        {
+            "name": "s",
+            "data": {"source": "digits", "keep": 16},
+            "strategies": ["stepped", "plateau", "markov"],
+            "search": {"trials": 12, **search},
+        }
+    )
+
+
+@pytest.fixture
+def ledger() -> optuna.Study:
+    return optuna.create_study(direction="maximize")
+
+
+def a_report(**values: Any) -> dict[str, Any]:
+    end = {"epoch": 90, "total_loss": 0.1, "pruned_accuracy": 0.9, "completed": 1.0, "ended": True, "stopped": ""}
+    return {**end, **values}
+
+
+def ask(searcher: StudySearcher, trial_id: str) -> dict[str, Any]:
+    config = searcher.suggest(trial_id)
+    assert isinstance(config, dict)
+    return config
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "qmc", "grid"])
+def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: optuna.Study) -> None:
+    study = a_study(sampler=sampler, trials=21)
+    searcher = StudySearcher(study, ledger)
+    for k in range(21):
+        config = ask(searcher, f"t{k}")
+        assert config["number"] == k
+        trial = TrialConfig(**config["hyperparameters"])
+        score = 0.9 - 0.01 * abs(math.log(trial.lambda_start))
+        searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=score, completed=1.0 if k % 3 else 0.5))
+    assert searcher.suggest("one too many") == Searcher.FINISHED
+    assert Counter(t.params["strategy"] for t in ledger.trials) == {"stepped": 7, "plateau": 7, "markov": 7}
+    assert all(t.state == TrialState.COMPLETE for t in ledger.trials)
+    for trial in ledger.trials:
+        used = TrialConfig(keep=16, **trial.params).used()
+        assert set(trial.params) <= set(used)
+
+
+def test_a_search_starts_from_the_known_points(ledger: optuna.Study) -> None:
+    study = a_study()
+    searcher = StudySearcher(study, ledger)
+    for k in range(6):
+        ask(searcher, f"t{k}")
+    for point in known_points(study):
+        assert point in [t.params for t in ledger.trials]
+
+
+def test_a_grid_ends_with_its_points(ledger: optuna.Study) -> None:
+    fixed = {"learning_rate": 0.003, "pruner_learning_rate": 0.05, "step_epochs": 1, "mu": "one", "lambda_start": 0.01}
+    study = Study.model_validate(
+        {
+            **a_study(sampler="grid", trials=100).model_dump(mode="json"),
+            "strategies": ["stepped"],
+            "space": {**fixed, "growth": {"choices": [1.1, 1.2, 1.3]}},
+        }
+    )
+    assert budget(study) == 3
+    searcher = StudySearcher(study, ledger)
+    grown = {ask(searcher, f"t{k}")["hyperparameters"]["growth"] for k in range(3)}
+    assert grown == {1.1, 1.2, 1.3}
+    assert searcher.suggest("t3") == Searcher.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "state"),
+    [
+        (a_report(), False, TrialState.COMPLETE),
+        (a_report(completed=0.5), False, TrialState.COMPLETE),
+        (a_report(stopped="collapsed and frozen", completed=0.0), False, TrialState.PRUNED),
+        (a_report(ended=False, completed=0.0), False, TrialState.PRUNED),
+        (a_report(total_loss=math.nan, stopped="the loss is not finite", completed=0.0), False, TrialState.FAIL),
+        (a_report(total_loss=math.inf, completed=0.0), False, TrialState.FAIL),
+        (None, True, TrialState.FAIL),
+        (a_report(), True, TrialState.FAIL),
+    ],
+)
+def test_how_a_trial_ended_is_told(
+    result: dict[str, Any] | None, error: bool, state: TrialState, ledger: optuna.Study
+) -> None:
+    searcher = StudySearcher(a_study(), ledger)
+    ask(searcher, "t")
+    searcher.on_trial_result("t", a_report(epoch=16, pruned_accuracy=0.7, ended=False))
+    searcher.on_trial_complete("t", result, error)
+    searcher.on_trial_complete("t", result, error)
+    (trial,) = ledger.trials
+    assert trial.state == state
+    assert trial.intermediate_values[16] == 0.7
+    if state == TrialState.COMPLETE and result:
+        assert trial.value == result["pruned_accuracy"]
+        assert trial.constraints[CONSTRAINT] == 1 - result["completed"]
+        assert completed_fraction(trial) == result["completed"]
+    if state == TrialState.PRUNED and result:
+        assert trial.intermediate_values[90] == result["pruned_accuracy"]
+        assert trial.user_attrs["stopped"]
+
+
+def test_incomplete_trials_are_infeasible(ledger: optuna.Study) -> None:
+    searcher = StudySearcher(a_study(), ledger)
+    for k, (accuracy, completed) in enumerate([(0.9, 1.0), (0.99, 0.875)]):
+        ask(searcher, f"t{k}")
+        searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=accuracy, completed=completed))
+    assert ledger.best_trial.number == 0
+
+
+def test_after_a_crash_nothing_is_lost_or_asked_twice(ledger: optuna.Study) -> None:
+    study = a_study(trials=5)
+    before = StudySearcher(study, ledger)
+    asked = [ask(before, f"t{k}") for k in range(4)]
+    before.on_trial_complete("t0", a_report())
+    before.on_trial_complete("t2", a_report(stopped="collapsed and frozen", completed=0.0))
+
+    after = StudySearcher(study, ledger, in_tune={"t0": 0, "t1": 1})
+    # Tune knows 0 and 1 and goes on with 1 by itself; 2 had ended and 3 was running, but its snapshot lacks them.
+    assert [ask(after, f"again{k}") for k in (2, 3)] == [asked[2], asked[3]]
+    after.on_trial_complete("t1", a_report())
+    after.on_trial_complete("again2", a_report())
+    after.on_trial_complete("again3", a_report(completed=0.5))
+    assert ask(after, "t4")["number"] == 4
+    assert after.suggest("t5") == Searcher.FINISHED
+    after.on_trial_complete("t4", a_report())
+    ended = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert [t.state for t in ledger.trials] == ended
+
+
+def test_the_sampler_learns_from_what_was_told(ledger: optuna.Study) -> None:
+    study = Study.model_validate({**a_study(trials=60).model_dump(mode="json"), "strategies": ["stepped"]})
+    searcher = StudySearcher(study, ledger)
+    tried = []
+    for k in range(60):
+        growth = ask(searcher, f"t{k}")["hyperparameters"]["growth"]
+        tried.append(abs(math.log(growth / 3)))
+        searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=1 - tried[-1]))
+    assert sum(tried[-20:]) < 0.5 * sum(tried[2:22])
