@@ -42,8 +42,9 @@ class Compacted:
 class _Stage:
     """A linear layer and all that follows up to the next one; the first stage is the standardisation of the columns.
 
-    `weight` is (outputs, inputs), of the first stage (F,): one factor per column. `kept` are the indices of the units that survive. A dropped one has the value in `constants`: zero behind its
-    gate, act(0) behind an activation that follows.
+    `weight` is (outputs, inputs), of the first stage (F,): one factor per column. `kept` are the indices of the
+    units that survive. A dropped one has the value in `constants`: zero behind its gate, act(0) behind an
+    activation that follows.
     """
 
     weight: Tensor
@@ -53,11 +54,12 @@ class _Stage:
     activations: list[nn.Module] = field(default_factory=list)
 
 
+@torch.no_grad()
 def one_replica(replicas: Replicas, replica: int) -> nn.Module:
     """One of the R networks by itself, on the CPU, gates included."""
-    network = copy.deepcopy(replicas.network).to_empty(device="cpu")
-    stacked = {**replicas.parameters, **replicas.buffers}
-    network.load_state_dict({name: values[replica].detach() for name, values in stacked.items()})
+    network = copy.deepcopy(replicas.network).cpu()
+    for name, tensor in chain(network.named_parameters(), network.named_buffers()):
+        tensor.copy_(replicas.tensors[name][replica])
     return network.eval()
 
 

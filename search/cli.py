@@ -7,12 +7,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pruning_core.datasets import DataError
 from search import terminal
 from search.space import table
 from search.study import StudyError, load_study, load_trial
+
+if TYPE_CHECKING:
+    from pruning_core.training import Training
+    from search.replay import RecordedTrial
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -74,6 +78,38 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--resume", action="store_true", help="go on with the latest search of this study in DIR")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
 
+    def add_for_run(name: str, run: Any, help: str) -> argparse.ArgumentParser:
+        command = add(name, run, help)
+        command.add_argument("run_id", metavar="RUN_ID", help="of the trial in MLflow; `deeppp ui` shows it")
+        command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
+        command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
+        command.add_argument("--data", type=Path, metavar="PATH", help="where the trial's data file lies now")
+        return command
+
+    command = add_for_run("replay", replay, "train a recorded trial again in this process: the same numbers")
+    command.add_argument("--epochs", type=int, metavar="E", help="train so many epochs instead")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="overrides",
+        help="overrides a hyperparameter",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
+
+    command = add_for_run("export", export, "write the pruned network of a recorded trial as safetensors and ONNX")
+    command.add_argument("--to", type=Path, metavar="FOLDER", help="default: a folder in DIR/export")
+    command.add_argument("--seed", type=int, metavar="S", help="of the trial's seeds (default: the best complete one)")
+
+    command = add("report", report, "write figures and a self-contained HTML page about a search")
+    command.add_argument("study", metavar="STUDY_NAME", help="a study's name, for its latest search, or a search's")
+    command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
+    command.add_argument("--storage", metavar="URL", help="of Optuna (default: a database in DIR)")
+    command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
+    command.add_argument("--data", type=Path, metavar="PATH", help="where the study's data file lies now")
+    command.add_argument("--to", type=Path, metavar="FILE", help="the page (default: DIR/reports/NAME.html)")
+
     command = add("ui", ui, "open the MLflow UI on what DIR holds, on 127.0.0.1")
     command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
     command.add_argument("--port", type=int, default=5000, metavar="PORT", help="default: 5000")
@@ -102,18 +138,24 @@ def trial(options: argparse.Namespace) -> int:
     data = study.load_data()
     terminal.warn(*data.warnings)
     seeds = range(options.seed, options.seed + config.seeds)
-    run = train(config, data, seeds)
-    display = terminal.TrialDisplay(config.epochs, config.keep)
+    _train(train(config, data, seeds), options.json)
+    return DONE
+
+
+def _train(run: "Training", json_file: Path | None = None, last_epoch: int | None = None) -> None:
+    """Trains before the user's eyes, to the end or through `last_epoch`."""
+    display = terminal.TrialDisplay(run.config.epochs, run.config.keep)
     try:
         for record in run:
             display.epoch(record)
+            if record.epoch == last_epoch:
+                break
     except KeyboardInterrupt:
         if run.history.records:
-            _write_json(options.json, run.result())
+            _write_json(json_file, run.result())
         raise
     display.end(run.result(), run.history)
-    _write_json(options.json, run.result())
-    return DONE
+    _write_json(json_file, run.result())
 
 
 def search(options: argparse.Namespace) -> int:
@@ -149,6 +191,99 @@ def _write_json(path: Path | None, value: Any) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def replay(options: argparse.Namespace) -> int:
+    """`deeppp replay`: a trial from its MLflow run, without Ray and Optuna, so that a debugger sees everything."""
+    from search.replay import start, vary
+
+    if options.epochs is not None:
+        options.overrides.append(f"epochs={options.epochs}")
+    recorded = _recorded(options)
+    trial = vary(recorded, options.overrides) if options.overrides else recorded
+    run = start(trial)
+    terminal.warn(*run.data.warnings)
+    stopped = f"; was stopped after epoch {trial.last_epoch}" if trial.last_epoch else ""
+    terminal.console.print(f"[bold]{trial.name}[/] of the search {trial.search}, {len(trial.seeds)} seeds{stopped}")
+    terminal.console.print(terminal.schedule(trial.config.used()), style="dim")
+    _train(run, options.json, trial.last_epoch)
+    if options.overrides:
+        terminal.console.print("another trial than the recorded one, so their numbers are not compared")
+        return DONE
+    return DONE if _same_numbers(trial, run) else FAILED
+
+
+def _recorded(options: argparse.Namespace) -> "RecordedTrial":
+    from search.replay import move_data, read_trial
+
+    recorded = read_trial(options.run_id, options.output, options.tracking_uri)
+    return recorded if options.data is None else move_data(recorded, options.data)
+
+
+def _same_numbers(trial: "RecordedTrial", run: "Training") -> bool:
+    """Says whether a replay came to the recorded numbers, where there are any."""
+    from search.replay import differences, other_versions
+
+    if not trial.result:
+        terminal.console.print("there are no recorded numbers to compare with")
+        return True
+    if different := differences(trial, run):
+        versions = other_versions(trial)
+        why = f"; it was recorded with {', '.join(versions)}" if versions else ""
+        terminal.errors.print(f"deeppp: not the recorded numbers: {', '.join(different)}{why}", markup=False)
+        return False
+    terminal.console.print("the same numbers as recorded, to the last digit", style="green")
+    return True
+
+
+def export(options: argparse.Namespace) -> int:
+    """`deeppp export`: from the trial's checkpoint, or from its replay where that is gone."""
+    from search.export import FILES, choose_replica, write_pruned
+    from search.replay import from_checkpoint, start
+
+    if options.to is not None and options.to.exists() and not options.to.is_dir():
+        raise StudyError(f"--to {options.to} must be a folder, and is a file")
+    trial = _recorded(options)
+    if trial.result:
+        choose_replica(trial.result, options.seed)
+    run = from_checkpoint(trial, options.output)
+    if run is None:
+        run = start(trial)
+        terminal.console.print(f"training {trial.name} again, its checkpoint is gone")
+        _train(run, last_epoch=trial.last_epoch)
+        _same_numbers(trial, run)
+    replica = choose_replica(run.result(), options.seed)
+    name = f"trial_{trial.number:05d}_seed_{trial.seeds[replica]}"
+    folder = options.to or options.output / "export" / trial.search / name
+    written = write_pruned(folder, trial, run, replica)
+    terminal.console.print(
+        f"[bold]{trial.name}[/] of the search {trial.search}, seed {trial.seeds[replica]}: {written.summary}"
+    )
+    terminal.console.print(f"kept: {', '.join(written.columns)}", markup=False)
+    terminal.console.print(f"{folder}:  {', '.join(FILES)}", markup=False)
+    if written.other_class:
+        terminal.warn(
+            f"{written.other_class} of {written.rows} validation rows get another class than from the masked network: "
+            "their raw values need more digits than float32 has"
+        )
+    return DONE
+
+
+def report(options: argparse.Namespace) -> int:
+    """`deeppp report`."""
+    from search.report import write_report
+
+    page = write_report(
+        options.study,
+        options.output,
+        storage=options.storage,
+        tracking_uri=options.tracking_uri,
+        data_file=options.data,
+        to=options.to,
+        say=lambda line: terminal.console.print(line, markup=False, style="dim"),
+    )
+    terminal.console.print(f"report:  {page}", markup=False)
+    return DONE
 
 
 def ui(options: argparse.Namespace) -> int:

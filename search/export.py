@@ -4,8 +4,6 @@ The network takes the kept columns as they are in the data, not standardised, an
 """
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +25,22 @@ from search.study import StudyError
 if TYPE_CHECKING:
     from search.replay import RecordedTrial
 
-WEIGHTS, DESCRIPTION, ONNX, KEPT = "pruned.safetensors", "pruned.json", "pruned.onnx", "kept.txt"
+FILES = WEIGHTS, DESCRIPTION, ONNX, KEPT = "pruned.safetensors", "pruned.json", "pruned.onnx", "kept.txt"
+OPERATORS: dict[type[nn.Module], str] = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.Sigmoid: "Sigmoid"}
 OPSET, IR_VERSION = 17, 8
 ROWS_CHECKED = 1000
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How the exported network compares with the masked one on the validation part.
+class Written:
+    """What has been written, and how it compares with the network under the hard mask on validation rows.
 
-    `rows` rows, `other_class` of them classified otherwise by the PyTorch or the ONNX file, and the largest
+    `other_class` of `rows` rows get another class from the safetensors or the ONNX file; `largest` is the largest
     difference of a logit.
     """
 
+    columns: list[str]
+    summary: str
     rows: int
     other_class: int
     largest: float
@@ -68,24 +69,7 @@ def choose_replica(result: Mapping[str, Any], seed: int | None) -> int:
     return max(complete, key=lambda r: accuracies[r])
 
 
-def restore_checkpoint(recorded: "RecordedTrial", run: Training, output: Path) -> bool:
-    """Puts a run into the state in which the trial ended, if its checkpoint is still there; says whether it was.
-
-    A checkpoint is the trial's if it holds the same `trial.json` as MLflow, to the last digit of the seconds.
-    """
-    for place in dict.fromkeys((output.absolute(), recorded.output)):
-        for folder in sorted((place / "ray" / recorded.search / f"trial_{recorded.number:05d}").glob("checkpoint_*")):
-            try:
-                if json.loads((folder / "trial.json").read_text()) == recorded.result:
-                    state = torch.load(folder / "state.pt", weights_only=True, map_location=run.data.train.x.device)
-                    run.load_state_dict(state["training"])
-                    return True
-            except (OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
-                continue
-    return False
-
-
-def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica: int) -> Agreement:
+def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica: int) -> Written:
     """Writes one replica's pruned network into a folder: `pruned.safetensors`, `.json`, `.onnx` and `kept.txt`.
 
     Args:
@@ -95,12 +79,13 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
         replica: index of the one to export.
 
     Returns:
-        How the files, read back, agree with the network under the hard mask.
+        What was written; the files have been read back and compared with the network under the hard mask.
     """
-    data, result = run.data.to("cpu"), run.result()
+    data = run.data.to("cpu")
+    result: dict[str, Any] = run.result()
     compacted = compact(one_replica(run.replicas, replica), data.mean, data.scale)
     columns = [data.feature_names[int(i)] for i in compacted.inputs]
-    description = {
+    description: dict[str, Any] = {
         "columns": columns,
         "mean": data.mean[compacted.inputs].tolist(),
         "scale": data.scale[compacted.inputs].tolist(),
@@ -113,8 +98,8 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
             "search": recorded.search,
             "trial": recorded.name,
             "seed": recorded.seeds[replica],
-            "complete": result["completion_epoch"][replica] is not None,  # type: ignore[index]
-            "validation_accuracy": result["pruned_accuracy"]["per_seed"][replica],  # type: ignore[index]
+            "complete": result["completion_epoch"][replica] is not None,
+            "validation_accuracy": result["pruned_accuracy"]["per_seed"][replica],
             "data": data.name,
             "data_fingerprint": data.fingerprint,
             "versions": dict(recorded.versions),
@@ -126,7 +111,14 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     onnx.save(onnx_model(compacted.network, description), folder / ONNX)
     (folder / KEPT).write_text("".join(f"{name}\n" for name in columns), encoding="utf-8")
-    return _check(folder, run, replica, compacted)
+    widths = [len(columns), *(layer.out_features for layer in compacted.network if isinstance(layer, nn.Linear))]
+    parameters = sum(p.numel() for p in compacted.network.parameters())
+    accuracy = description["trained_by"]["validation_accuracy"]
+    summary = (
+        f"{len(columns)} of {len(data.feature_names)} columns, layers {' - '.join(map(str, widths))}, "
+        f"{parameters} parameters, {100 * accuracy:.1f} % right on validation"
+    )
+    return Written(columns, summary, *_compare(folder, run, replica, compacted))
 
 
 def load_pruned(folder: Path) -> tuple[nn.Sequential, dict[str, Any]]:
@@ -153,12 +145,12 @@ def onnx_model(network: nn.Sequential, description: Mapping[str, Any]) -> onnx.M
             tensors += [numpy_helper.from_array(_array(p), n) for p, n in zip(layer.parameters(), names, strict=True)]
             nodes.append(helper.make_node("Gemm", [value, *names], [output], transB=1))
         else:
-            nodes.append(
-                helper.make_node({"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}[""], [value], [output])
-            )
+            nodes.append(helper.make_node(OPERATORS[type(layer)], [value], [output]))
         value = output
-    shapes = {"columns": ["rows", len(description["columns"])], "logits": ["rows", len(description["classes"])]}
-    columns, logits = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items())
+    columns, logits = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", len(description[of])])
+        for name, of in (("columns", "columns"), ("logits", "classes"))
+    )
     graph = helper.make_graph(nodes, "pruned", [columns], [logits], initializer=tensors)
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="deeppp")
@@ -168,7 +160,7 @@ def onnx_model(network: nn.Sequential, description: Mapping[str, Any]) -> onnx.M
 
 
 @torch.no_grad()
-def _check(folder: Path, run: Training, replica: int, compacted: Compacted) -> Agreement:
+def _compare(folder: Path, run: Training, replica: int, compacted: Compacted) -> tuple[int, int, float]:
     """Reads the files back and compares them with the masked network, on raw rows of the validation part."""
     part, data = run.data.validation, run.data
     x_BF = part.x[:ROWS_CHECKED]
@@ -177,11 +169,12 @@ def _check(folder: Path, run: Training, replica: int, compacted: Compacted) -> A
     raw_Bn = raw_BF[:, compacted.inputs]
     network, _ = load_pruned(folder)
     in_torch_BC = network(raw_Bn)
-    in_onnx_BC = torch.tensor(ReferenceEvaluator(folder / ONNX).run(None, {"columns": raw_Bn.numpy()})[0])
+    (in_onnx,) = ReferenceEvaluator(onnx.load(folder / ONNX)).run(["logits"], {"columns": raw_Bn.numpy()})
+    in_onnx_BC = torch.tensor(in_onnx)
     classes_B = masked_BC.argmax(1)
     other_B = (in_torch_BC.argmax(1) != classes_B) | (in_onnx_BC.argmax(1) != classes_B)
     largest = max(float((logits_BC - masked_BC).abs().max()) for logits_BC in (in_torch_BC, in_onnx_BC))
-    return Agreement(len(x_BF), int(other_B.sum()), largest)
+    return len(x_BF), int(other_B.sum()), largest
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -6,10 +6,12 @@ on the same data, and `differences` says whether the numbers came out the same.
 
 import json
 import os
+import pickle
 import sqlite3
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,10 +28,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.config import TrialConfig
+from pruning_core.datasets import DataError
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
 from search.space import HOMES, check_hyperparameter, sentence
-from search.study import Study, StudyError, _parse_override
+from search.study import Study, StudyError, parse_override
 from search.summary import read_arrays
 from search.tracking import OUTPUT, PARENT, RETRIES, SEARCH, without_password
 
@@ -169,45 +172,51 @@ def _config(params: Mapping[str, str], run_id: str) -> TrialConfig:
         raise StudyError(f"the parameters of the run {run_id} cannot be used: {sentence(error)}") from None
 
 
+def move_data(recorded: RecordedTrial, path: Path) -> RecordedTrial:
+    """The same trial, whose data now lies elsewhere."""
+    return replace(recorded, study=_with_data(recorded.study, source=str(path.resolve())))
+
+
+def _with_data(study: Study, **changes: object) -> Study:
+    return study.model_copy(update={"data": study.data.model_copy(update=changes)})
+
+
 def vary(recorded: RecordedTrial, overrides: Sequence[str]) -> RecordedTrial:
     """Another trial like the recorded one, trained to its own end, without numbers to compare with.
 
     Args:
         recorded: the trial.
         overrides: `NAME=VALUE` each, with a hyperparameter or its key in the study file (`growth=2`,
-            `training.epochs=80`). `data.source=PATH` says where the same data lies now and varies nothing.
+            `training.epochs=80`).
 
     Raises:
         StudyError: an override is wrong.
     """
     names = {key: name for name, key in HOMES.items()}
     changes: dict[str, Any] = {}
-    for key, value in map(_parse_override, overrides):
-        if key == "data.source":
-            source = str(Path(str(value)).resolve()) if Path(str(value)).suffix else str(value)
-            data = recorded.study.data.model_copy(update={"source": source})
-            recorded = replace(recorded, study=recorded.study.model_copy(update={"data": data}))
-        else:
-            name = names.get(key, key.removeprefix("space."))
-            changes[name] = check_hyperparameter(name, value, key)
-    if not changes:
-        return recorded
+    for key, value in map(parse_override, overrides):
+        name = names.get(key, key.removeprefix("space."))
+        changes[name] = check_hyperparameter(name, value, key)
     try:
         config = TrialConfig(**{**recorded.config.model_dump(), **changes})
     except ValidationError as error:
         raise StudyError(sentence(error)) from None
     seeds = tuple(range(recorded.seeds[0], recorded.seeds[0] + config.seeds)) if "seeds" in changes else recorded.seeds
-    return replace(recorded, config=config, seeds=seeds, last_epoch=None, result={}, history={})
+    study = _with_data(recorded.study, keep=config.keep)
+    return replace(recorded, study=study, config=config, seeds=seeds, last_epoch=None, result={}, history={})
 
 
 def start(recorded: RecordedTrial) -> Training:
     """Prepares the training of a recorded trial, with as many threads as it had.
 
     Raises:
-        StudyError: the data is not what the trial was trained on.
-        pruning_core.datasets.DataError: the data cannot be read any more.
+        StudyError: the data cannot be read any more, or has changed.
     """
-    data = recorded.study.load_data()
+    try:
+        data = recorded.study.load_data()
+    except DataError as error:
+        moved = recorded.study.data.target is not None and not Path(recorded.study.data.source).is_file()
+        raise StudyError(f"{error}{'; --data PATH says where it is now' if moved else ''}") from None
     if data.fingerprint != recorded.fingerprint:
         raise StudyError(
             f"data.source = {recorded.study.data.source!r} must hold the data that {recorded.name} was trained on "
@@ -215,6 +224,33 @@ def start(recorded: RecordedTrial) -> Training:
         )
     torch.set_num_threads(recorded.study.resources.threads)
     return train(recorded.config, data.without_test(), recorded.seeds)
+
+
+def from_checkpoint(recorded: RecordedTrial, output: Path) -> Training | None:
+    """The training as it ended, from the trial's checkpoint in the folder of its search; None if that is gone.
+
+    A checkpoint is the trial's if it holds the same `trial.json` as MLflow, to the last digit of the seconds.
+
+    Args:
+        recorded: the trial.
+        output: where the folder may have been moved to.
+
+    Raises:
+        StudyError: as `start` does.
+    """
+    for place in dict.fromkeys((output.absolute(), recorded.output)):
+        for folder in (place / "ray" / recorded.search / f"trial_{recorded.number:05d}").glob("checkpoint_*"):
+            try:
+                if json.loads((folder / "trial.json").read_text()) != recorded.result:
+                    continue
+                state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+            except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
+                continue
+            run = start(recorded)
+            with suppress(KeyError):  # an older version wrote it
+                run.load_state_dict(state["training"])
+                return run
+    return None
 
 
 def differences(recorded: RecordedTrial, run: Training) -> list[str]:

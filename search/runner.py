@@ -28,6 +28,7 @@ from ray import tune
 from ray.tune import CheckpointConfig, ResumeConfig
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.datasets import Dataset
 from search.confirmation import Confirmed, completed_fraction, confirm, winner
@@ -35,7 +36,7 @@ from search.recorder import Recorder
 from search.sampler import StudySearch, StudySearcher, budget
 from search.study import Study, StudyError
 from search.terminal import SearchDisplay, warn
-from search.tracking import SearchEnding, Tracking, without_password
+from search.tracking import SearchEnding, Tracking, TrackingError, without_password
 from search.trainable import prune
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -86,19 +87,24 @@ def search(
     storage_url = storage or f"sqlite:///{output / 'optuna.db'}"
     ledger = open_ledger(study, data, storage_url, output, resume)
     label = ledger.study_name
-    display.begin(study, label, budget(study))
     own_mlflow = f"sqlite:///{output / 'mlflow.db'}"
     tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or own_mlflow
-    tracking = Tracking(tracking_uri, study.name, output / "mlartifacts")
-    parent = tracking.open_search(
-        label,
-        study.text,
-        study.model_dump(mode="json"),
-        {package: version(package) for package in PACKAGES},
-        data.fingerprint,
-        output=output,
-        resume=resume,
-    )
+    try:
+        tracking = Tracking(tracking_uri, study.name, output / "mlartifacts")
+        parent = tracking.open_search(
+            label,
+            study.text,
+            study.model_dump(mode="json"),
+            {package: version(package) for package in PACKAGES},
+            data.fingerprint,
+            output=output,
+            resume=resume,
+        )
+    except TrackingError as error:
+        if not resume:
+            optuna.delete_study(study_name=label, storage=storage_url)
+        raise StudyError(str(error)) from None
+    display.begin(study, label, budget(study))
     where = {
         "mlflow": {
             "tracking_uri": without_password(tracking_uri),
@@ -149,8 +155,12 @@ def open_ledger(study: Study, data: Dataset, storage_url: str, output: Path, res
         if resume and not path.exists():
             raise StudyError(f"nothing to resume: there is no {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
-    store = optuna.storages.get_storage(storage_url)
-    names = set(optuna.get_all_study_names(store))
+    try:
+        store = optuna.storages.get_storage(storage_url)
+        names = set(optuna.get_all_study_names(store))
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyError(without_password(f"--storage {storage_url} cannot be used: {reason}")) from None
     labels = [study.name] + [f"{study.name}-{k}" for k in range(2, len(names) + 2)]
     taken = [label for label in labels if label in names]
     essence = _essence(study, data)

@@ -250,7 +250,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         StudyError: the file or an override is wrong.
     """
     text, document = _read(path)
-    for key, value in map(_parse_override, overrides):
+    for key, value in map(parse_override, overrides):
         in_space = isinstance(document.get("space"), dict) and key in document["space"]
         if key in TrialConfig.model_fields:
             key = f"space.{key}" if in_space else HOMES.get(key, f"space.{key}")
@@ -271,7 +271,7 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
     """
     text, document = _read(path)
     hyperparameters: dict[str, object] = {}
-    for key, value in map(_parse_override, overrides):
+    for key, value in map(parse_override, overrides):
         if key in SEARCHABLE or key == "strategy":
             hyperparameters[key] = value
         else:
@@ -303,7 +303,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     return text, document
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not (key.strip() and equals):
         raise StudyError(f"--set {override} must have the form KEY=VALUE, such as training.epochs=80")

@@ -1,0 +1,73 @@
+"""A small search of wine in a file, run once as a process of its own, for the tests of what is done with its trials."""
+
+import functools
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from sklearn.datasets import load_wine
+
+STUDY = """
+name: cellar
+data: {source: wine.csv, target: target, keep: 4}
+training: {epochs: 40, batch_size: 16, seeds: 2, settle_epochs: 5}
+space:
+  {alpha: stepped, lambda_start: {choices: [0.01, 1.0e+6]}, growth: 1.5, step_epochs: 1, plateau_threshold: 0.5,
+   patience: 2, plateau_monitor: gates, mu: one, delta: 1, block: 1, learning_rate: 0.003, pruner_learning_rate: 0.2}
+search: {trials: 6, sampler: grid, confirm_seeds: 1}
+"""
+
+
+@dataclass(frozen=True)
+class SmallSearch:
+    """Six trials, two of each strategy: from 0.01, which completes, and from 10^6, which collapses."""
+
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "wine.csv"
+
+    @functools.cached_property
+    def runs(self) -> list[Run]:
+        """The run of each trial, in their order, and last the parent's."""
+        client = MlflowClient(f"sqlite:///{self.output / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("cellar")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id])
+        return sorted(runs, key=lambda run: int(run.data.tags.get("trial", len(runs))))
+
+    def run(self, strategy: str, *, stopped: bool) -> Run:
+        """The run of the strategy's trial that was stopped early, or of the other one."""
+        return next(
+            run
+            for run in self.runs
+            if run.data.tags.get("strategy") == strategy and (run.info.status == "KILLED") == stopped
+        )
+
+    def trial(self, run: Run) -> dict[str, Any]:
+        """A trial's trial.json."""
+        folder = self.output / "mlartifacts" / "cellar" / run.info.run_id / "artifacts"
+        return dict(json.loads((folder / "trial.json").read_text()))
+
+
+@functools.cache
+def small_search(root: Path) -> SmallSearch:
+    """Runs the search below a folder, once in a test session."""
+    folder = root / "small_search"
+    folder.mkdir()
+    load_wine(as_frame=True).frame.to_csv(folder / "wine.csv", index=False)
+    (folder / "cellar.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "search", "search", "cellar.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return SmallSearch(folder)
