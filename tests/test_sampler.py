@@ -49,8 +49,7 @@ def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: 
     for k in range(21):
         config = ask(searcher, f"t{k}")
         assert config["number"] == k
-        trial = TrialConfig(**config["hyperparameters"])
-        score = 0.9 - 0.01 * abs(math.log(trial.lambda_start))
+        score = 0.9 - 0.01 * abs(math.log(TrialConfig(**config["hyperparameters"]).lambda_start))
         searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=score, completed=1.0 if k % 3 else 0.5))
     assert searcher.suggest("one too many") == Searcher.FINISHED
     assert Counter(t.params["strategy"] for t in ledger.trials) == {"stepped": 7, "plateau": 7, "markov": 7}

@@ -17,6 +17,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import OperationalError
 
 from search.sampler import CONSTRAINT
 
@@ -55,7 +56,7 @@ class Workplace:
         storage = f"sqlite:///{self.folder / 'runs' / 'optuna.db'}"
         try:
             return optuna.load_study(study_name=label, storage=storage).get_trials()
-        except KeyError:
+        except (KeyError, OperationalError):  # the search is only just creating them
             return []
 
     def tune(self, label: str = "wine") -> list[dict[str, Any]]:
@@ -180,8 +181,8 @@ def test_an_interrupted_search_says_how_to_go_on(workplace: Workplace) -> None:
 def test_a_killed_worker_costs_no_trial(workplace: Workplace) -> None:
     process = workplace.start()
     workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
-    workers = subprocess.run(["pgrep", "-f", "^ray::ImplicitFunc"], capture_output=True, text=True, check=True).stdout.split()
-    mine = [int(pid) for pid in workers if _descends_from(int(pid), process.pid)]
+    found = subprocess.run(["pgrep", "-f", "^ray::ImplicitFunc"], capture_output=True, text=True, check=True)
+    mine = [int(pid) for pid in found.stdout.split() if _descends_from(int(pid), process.pid)]
     assert mine
     os.kill(mine[0], signal.SIGKILL)
     out, err = process.communicate(timeout=240)
