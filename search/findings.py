@@ -3,8 +3,10 @@
 Pure functions of what `search.results` has read; a sentence says no more than its numbers carry.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,20 @@ class Estimate:
         """`96.0 % (95 % interval 95.6 to 96.4 %)`."""
         if self.half is None:
             return f"{points(self.mean)} % (one seed, so without an interval)"
-        low, high = points(max(self.mean - self.half, 0.0)), points(min(self.mean + self.half, 1.0))
-        return f"{points(self.mean)} % (95 % interval {low} to {high} %)"
+        low, high = max(self.mean - self.half, 0.0), min(self.mean + self.half, 1.0)
+        digits = self._digits()
+        return f"{points(self.mean, digits)} % (95 % interval {points(low, digits)} to {points(high, digits)} %)"
 
     @property
     def short(self) -> str:
         """`96.0 ± 0.4 %`."""
-        return f"{points(self.mean)} %" if self.half is None else f"{points(self.mean)} ± {points(self.half)} %"
+        digits = self._digits()
+        spread = "" if self.half is None else f" ± {points(self.half, digits)}"
+        return f"{points(self.mean, digits)}{spread} %"
+
+    def _digits(self) -> int:
+        """Decimals that show the interval: two where one would round it to 0.0."""
+        return 2 if self.half and self.half < 0.0005 else 1
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -53,9 +62,10 @@ def paired(values: Sequence[float], others: Sequence[float]) -> Estimate:
     return estimate((np.asarray(values) - np.asarray(others)).tolist())
 
 
-def points(fraction: float) -> str:
-    """A fraction in per cent with one decimal: 0.9604 -> '96.0'."""
-    return f"{100 * fraction:.1f}".replace("-", "−")
+def points(fraction: float, digits: int = 1) -> str:
+    """A fraction in per cent: 0.9604 -> '96.0'."""
+    value = round(100 * fraction, digits) + 0.0
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def count(number: int, noun: str) -> str:
@@ -86,38 +96,59 @@ def shared_by_two_seeds(frequency: Mapping[str, float], seeds: int) -> float | N
     return float((kept * (kept - 1)).sum() / (seeds * (seeds - 1)))
 
 
-def opening(search: SearchRecord) -> list[str]:
-    """The search in a few sentences: how many trials, who wins and by how much, who completes, who comes second."""
+def typical_failure(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Of those that ended in the commonest way but complete, the trial with the median accuracy, if any."""
+    known = [t for t in trials if t.run_id and t.accuracy is not None]
+    categories = Counter(t.category for t in known if t.category not in ("complete", "failed", "unknown"))
+    if not categories:
+        return None
+    commonest = max(categories, key=lambda name: (categories[name], name != "mixed"))
+    alike = sorted((t for t in known if t.category == commonest), key=lambda t: (t.accuracy or 0.0, t.number))
+    return alike[len(alike) // 2]
+
+
+def opening(search: SearchRecord, inputs: int | None = None) -> list[str]:
+    """The search in a few sentences: how many trials, who wins and by how much, who completes, who comes second.
+
+    Args:
+        search: the search.
+        inputs: N, how many inputs the data has, if known.
+    """
     strategies = search.strategies
-    sentences = [_extent(search)]
+    sentences = [_extent(search, inputs)]
     confirmed: Mapping[str, Any] = search.result.get("strategies") or {}
     best = search.result.get("winner")
     if best is None:
         sentences.append(
-            "No winner has been confirmed with fresh seeds, and the test part has not been read."
-            if not search.finished
-            else "No trial came to an end that could be confirmed, so there is no winner."
+            "No trial came to an end that could be confirmed, so there is no winner."
+            if search.finished
+            else "Nothing has been confirmed with fresh seeds yet, and the test part has not been read."
         )
     else:
         sentences.append(_victory(best, confirmed[best], len(strategies)))
     sentences.append(_completions(search))
     ranked = [s for s in strategies if s in confirmed and s != best]
     if best is not None and ranked:
-        sentences.append(_runner_up(ranked[0], confirmed[ranked[0]], best, confirmed[best]))
+        sentences.append(_runner_up(ranked[0], confirmed[ranked[0]], confirmed[best]))
     return sentences
 
 
-def _extent(search: SearchRecord) -> str:
-    sizes = f"{search.study['data']['keep']} inputs of {search.study['data'].get('source', 'the data')} are to be kept"
-    over = len(search.trials)
-    sentence = f"{count(over, 'trial')} of {listing(search.strategies)}: {sizes}."
-    if not search.finished:
-        planned = search.study["search"].get("trials")
-        of = f" of {planned:,} planned" if planned else ""
-        sentence = (
-            f"The search is not finished: {count(over, 'trial')}{of} {'is' if over == 1 else 'are'} over. " + sentence
-        )
-    return sentence
+def _extent(search: SearchRecord, inputs: int | None) -> str:
+    over, data = len(search.trials), search.study["data"]
+    inputs_of = f"{inputs} " if inputs else ""
+    what = f"to prune the {inputs_of}inputs of a network on {data_name(data)} to {data['keep']}"
+    compete = f"{listing(search.strategies)} {'compete' if len(search.strategies) > 1 else 'is tuned'}"
+    if search.finished:
+        return f"In {count(over, 'trial')}, {compete} {what}."
+    planned = search.study["search"].get("trials")
+    of = f" of {planned:,} planned" if planned else ""
+    is_over = f"{count(over, 'trial')}{of} {'is' if over == 1 else 'are'} over"
+    return f"The search is not finished: {is_over}, in which {compete} {what}."
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """The data set, without the folders of its file."""
+    return Path(str(data.get("source", "the data"))).name
 
 
 def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:
@@ -128,7 +159,7 @@ def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:
     how = f"{'all' if complete == 1 else f'{100 * complete:.0f} % of'} {seeds} complete the pruning{when}"
     if len(test) == 1:
         how = f"its one fresh seed {'completes' if complete else 'does not complete'} the pruning{when}"
-    wins = f"{best} wins" if strategies > 1 else f"The best trial of {best} was confirmed"
+    wins = f"The winner is {best}" if strategies > 1 else f"The best trial of {best} was confirmed"
     return f"{wins}: {how}, and the pruned network reaches {estimate(test)} on the test part."
 
 
@@ -137,37 +168,34 @@ def _completions(search: SearchRecord) -> str:
     for strategy in search.strategies:
         trials = search.of(strategy)
         completed = sum(t.completed for t in trials)
-        shares.append(f"{completed:,} of {count(len(trials), 'trial')} with {strategy}")
+        shares.append(f"{completed:,} of {len(trials):,} trials of {strategy}")
     return f"Every seed completed in {listing(shares)}."
 
 
-def _runner_up(second: str, entry: Mapping[str, Any], best: str, first: Mapping[str, Any]) -> str:
-    lacks = []
-    missing = first["outcome"]["complete"] - entry["outcome"]["complete"]
-    if missing > 0:
-        lacks.append(f"only {100 * entry['outcome']['complete']:.0f} % of its fresh seeds complete")
-    behind = paired(first["validation"]["per_seed"], entry["validation"]["per_seed"])
-    lacks.append(f"on the validation part it is {_gap(behind)}")
+def _runner_up(second: str, entry: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    facts = []
+    if entry["outcome"]["complete"] < first["outcome"]["complete"]:
+        facts.append(f"only {100 * entry['outcome']['complete']:.0f} % of its fresh seeds complete")
+    for part in ("validation", "test"):
+        behind = paired(first[part]["per_seed"], entry[part]["per_seed"])
+        facts.append(f"{'it is ' if part == 'validation' else ''}{gap(behind)} on the {part} part")
     epoch, other = entry["completion_epoch"]["mean"], first["completion_epoch"]["mean"]
     if epoch is not None and other is not None and round(abs(epoch - other)) > 0:
-        lacks.append(f"it completes {abs(epoch - other):.0f} epochs {'later' if epoch > other else 'earlier'}")
-    lacks.append(f"on the test part it is {_gap(paired(first['test']['per_seed'], entry['test']['per_seed']))}")
-    return f"The runner-up is {second}: {listing(lacks)}."
+        apart = count(round(abs(epoch - other)), "epoch")
+        facts.append(f"it completes {apart} {'later' if epoch > other else 'earlier'}")
+    return f"The runner-up is {second}: {listing(facts)}."
 
 
-def _gap(behind: Estimate) -> str:
-    """How far behind a strategy is, and whether the seeds can tell."""
-    if behind.half is None or f"{abs(100 * behind.mean):.1f}" == "0.0":
-        return _side(behind.mean)
-    apart = f"{_side(behind.mean)} (± {points(behind.half)})"
-    return apart if abs(behind.mean) > behind.half else f"{apart}, which these seeds do not resolve"
-
-
-def _side(behind: float) -> str:
-    size = f"{abs(100 * behind):.1f}"
-    if size == "0.0":
+def gap(behind: Estimate) -> str:
+    """How far behind another result one is, and whether the seeds can tell: `0.3 ± 0.7 points behind (not …)`."""
+    size = points(abs(behind.mean))
+    if float(size) == 0:
         return "as accurate"
-    return f"{size} points {'behind' if behind > 0 else 'ahead'}"
+    side = "behind" if behind.mean > 0 else "ahead"
+    if behind.half is None:
+        return f"{size} points {side}"
+    significant = "" if abs(behind.mean) > behind.half else " (not significant)"
+    return f"{size} ± {points(behind.half)} points {side}{significant}"
 
 
 @dataclass(frozen=True)
@@ -178,15 +206,25 @@ class Rule:
     right: float
     guess: float
 
+    trials: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether, cross-validated, it beats the commoner answer by more than a standard error."""
+        return self.right - self.guess > np.sqrt(self.right * (1 - self.right) / self.trials)
+
     @property
     def verdict(self) -> str:
         """Whether the tree says anything that holds beyond its own trials."""
-        usual = f"always giving the commoner answer is right for {100 * self.guess:.0f} %"
-        if self.right > self.guess:
-            return f"In five-fold cross-validation such a tree is right for {100 * self.right:.0f} % of the trials; {usual}."
+        right, guess = f"{100 * self.right:.0f} %", f"{100 * self.guess:.0f} %"
+        if self.holds:
+            return (
+                f"Five-fold cross-validation supports such a rule: it is right for {right} of the trials, "
+                f"and always giving the commoner answer for {guess}."
+            )
         return (
-            f"It does not hold beyond these trials, though: cross-validated it is right for {100 * self.right:.0f} %, "
-            f"and {usual}."
+            f"Take it as a description of these trials only: in five-fold cross-validation such a rule is right for "
+            f"{right} of the trials, and always giving the commoner answer for {guess}."
         )
 
 
@@ -213,7 +251,7 @@ def rule(trials: Sequence[TrialRecord]) -> Rule | None:
         inside = leaf_of == leaf
         leaves.append((conditions, int(inside.sum()), int(completed[inside].sum())))
     leaves.sort(key=lambda entry: entry[2] / entry[1], reverse=True)
-    return Rule(leaves, right, float(max(completed.mean(), 1 - completed.mean())))
+    return Rule(leaves, right, float(max(completed.mean(), 1 - completed.mean())), len(trials))
 
 
 def _features(trials: Sequence[TrialRecord]) -> tuple[list[tuple[str, str | None, bool]], NDArray[Any]]:

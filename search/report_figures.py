@@ -41,6 +41,7 @@ OUTCOME_COLOURS = {
     "unknown": "#F2F2F2",
 }
 DARK = ("complete", "collapsed", "failed")
+CHOSEN, NOT_CHOSEN = "#7A7A7A", "#D5D5D5"
 MOST_INPUTS = 48
 
 
@@ -63,7 +64,10 @@ def save(figure: Figure, path: Path) -> None:
     agg = FigureCanvasAgg(figure)
     agg.draw()
     picture = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3])
-    picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, dpi=(DPI, DPI))
+    picture = picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = np.array(picture.getpalette())
+    picture.putpalette(np.where(palette > 250, 255, palette).tolist())
+    picture.save(path, dpi=(DPI, DPI))
 
 
 def quiet(axes: Axes, grid: str = "") -> None:
@@ -83,16 +87,21 @@ def per_cent(axis: Any, steps: int) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
 
 
+def legend(figure: Figure, left: float, entries: Sequence[tuple[str, str, str, str]]) -> None:
+    """Writes a line of (sign, its colour, text, its colour) along the top of a figure."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    line = 1 - 0.17 / figure.get_figheight()
+    for sign, shade, text, colour in entries:
+        for part, paint, gap in ((sign, shade, 0.006), (text, colour, 0.026)):
+            written = figure.text(left, line, part, color=paint, fontsize=10.5, va="center_baseline")
+            left += written.get_window_extent(renderer).width / figure.bbox.width + gap
+
+
 def floor(values: Sequence[float]) -> float:
     """Where an axis of accuracies begins: at the least, unless a few stragglers would squeeze all the others."""
     least, usual, most = np.min(values), np.quantile(values, 0.1), np.max(values)
     low = least if most - least <= 2.5 * (most - usual) or len(values) < 10 else usual - 0.25 * (most - usual)
     return float(low - 0.04 * max(most - low, 0.01))
-
-
-def ending(trial: TrialRecord) -> str:
-    """What the bar of outcomes counts a trial as."""
-    return trial.ending if trial.ending != "ended" else trial.outcome
 
 
 def outcomes(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> None:
@@ -103,7 +112,7 @@ def outcomes(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> None:
     total = max(map(len, trials.values()), default=1) or 1
     seen: set[str] = set()
     for row, mine in enumerate(trials.values()):
-        counts = Counter((ending(t), t.drastic and t.ending == "ended") for t in mine)
+        counts = Counter((t.category, t.drastic and t.ending == "ended") for t in mine)
         left = 0
         for name, drastic in [(name, drastic) for name in OUTCOME_COLOURS for drastic in (False, True)]:
             number = counts[name, drastic]
@@ -124,23 +133,12 @@ def outcomes(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> None:
     axes.set_yticks(range(len(trials)), list(trials))
     axes.set_ylim(len(trials) - 0.5, -0.5)
     axes.set_xlim(0, total)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
     quiet(axes)
     axes.tick_params(axis="y", labelsize=12, labelcolor=INK)
     axes.set_xlabel("trials", color=MUTED, fontsize=10.5)
-    left_edge, line = 0.1, 1 - 0.28 / height
-    for name in [*OUTCOME_COLOURS, "drastic"]:
-        if name not in seen:
-            continue
-        key = figure.add_axes((left_edge, line - 0.07 / height, 0.018, 0.19 / height))
-        key.set_facecolor(OUTCOME_COLOURS.get(name, OUTCOME_COLOURS["complete"]))
-        key.tick_params(length=0, labelleft=False, labelbottom=False)
-        key.spines[:].set_color(RULE)
-        if name == "drastic":
-            key.bar(0.5, 1, 1, hatch="//////", color=OUTCOME_COLOURS["complete"], edgecolor="white", lw=0)
-            key.set(xlim=(0, 1), ylim=(0, 1))
-        figure.text(left_edge + 0.024, line, name, fontsize=10.5, color=INK, va="center", y=line + 0.02 / height)
-        left_edge += 0.045 + 0.0088 * len(name)
+    names = [name for name in [*OUTCOME_COLOURS, "drastic"] if name in seen]
+    legend(figure, 0.1, [("▨" if n == "drastic" else "■", OUTCOME_COLOURS.get(n, KEPT), n, INK) for n in names])
     save(figure, path)
 
 
@@ -151,30 +149,31 @@ def pareto(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> int:
     shown = {name: [t for t in mine if t.completed and t.completion_epoch is not None] for name, mine in trials.items()}
     everyone = [t for mine in shown.values() for t in mine]
     low = floor([t.accuracy or 0.0 for t in everyone])
-    left_edge = 0.075
     for name, mine in shown.items():
         if not mine:
             continue
         x, y = np.array([[t.completion_epoch, t.accuracy] for t in mine], dtype=float).T
         size, opacity = (34, 0.75) if len(everyone) < 150 else (16, 0.55)
         colour = STRATEGY_COLOURS[name]
-        axes.scatter(x[y >= low], y[y >= low], size, colour, STRATEGY_MARKERS[name], alpha=opacity, linewidths=0)
-        axes.plot(x[y < low], np.full((y < low).sum(), low), "v", ms=5, mfc="none", mec=colour, clip_on=False)
-        key = figure.text(left_edge, 0.945, f"{_glyph(name)} {name}", color=colour, fontsize=11, fontweight="bold")
-        left_edge += 0.011 * len(key.get_text()) + 0.03
+        axes.scatter(x[y >= low], y[y >= low], size, colour, marker=STRATEGY_MARKERS[name], alpha=opacity, lw=0)
+        axes.plot(x[y < low], np.full((y < low).sum(), low), "v", ms=5, color=colour, alpha=opacity, clip_on=False)
     front = pareto_front(everyone)
     xs, ys = [t.completion_epoch or 0.0 for t in front], [t.accuracy or 0.0 for t in front]
     last = max(t.completion_epoch or 0.0 for t in everyone)
     axes.step([*xs, last], [*ys, ys[-1]], where="post", color=INK, lw=1.1)
+    labelled = -np.inf
     for trial in front:
         place = (trial.completion_epoch or 0.0, trial.accuracy or 0.0)
+        if place[0] - labelled < 0.05 * (last - xs[0]) and trial is not front[-1]:
+            continue
+        labelled = place[0]
         axes.annotate(f"#{trial.number}", place, (0, 6), textcoords="offset points", fontsize=9, color=INK, ha="center")
-    figure.text(left_edge, 0.945, "─ Pareto front", color=INK, fontsize=11)
+    legend(figure, 0.075, [*_strategy_keys([n for n in shown if shown[n]]), ("─", INK, "Pareto front", INK)])
     axes.set_ylim(low, None)
     axes.margins(x=0.03, y=0.08)
     quiet(axes, "y")
     per_cent(axes.yaxis, 6)
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
     axes.spines["bottom"].set(visible=True, color=RULE)
     axes.set_xlabel("completion epoch, mean over the seeds", color=MUTED, fontsize=10.5)
     axes.set_ylabel("pruned accuracy, validation", color=MUTED, fontsize=10.5)
@@ -182,30 +181,43 @@ def pareto(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> int:
     return sum((t.accuracy or 0.0) < low for t in everyone)
 
 
-def _glyph(strategy: str) -> str:
-    return {"o": "●", "s": "■", "^": "▲", "v": "▼", "D": "◆"}[STRATEGY_MARKERS[strategy]]
+def _strategy_keys(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    glyphs = {"o": "●", "s": "■", "^": "▲", "v": "▼", "D": "◆"}
+    return [(glyphs[STRATEGY_MARKERS[name]], STRATEGY_COLOURS[name], name, INK) for name in names]
 
 
-def accuracies(path: Path, rows: Sequence[Row], reference: float | None) -> None:
-    """Draws test accuracies: a point per seed, the mean with its 95 % interval; `reference` is a vertical line."""
-    height = 0.75 + 0.42 * len(rows)
+def accuracies(path: Path, rows: Sequence[Row], strategies: int, reference: float | None) -> None:
+    """Draws test accuracies: a point per seed, the mean with its 95 % interval.
+
+    The first `strategies` rows stand apart from the others; `reference` is a vertical line.
+    """
+    height = 0.85 + 0.4 * len(rows)
     figure = canvas(height)
-    axes = figure.add_axes((0.29, 0.5 / height, 0.55, 1 - 0.6 / height))
+    axes = figure.add_axes((0.28, 0.5 / height, 0.57, 1 - 0.6 / height))
+    means = [estimate(row.values) for row in rows]
+    lows = [mean.mean - (mean.half or 0.0) for mean in means]
+    highest = max(max(row.values) for row in rows)
+    least = min(min(row.values) for row in rows)
+    low = least if highest - least < 1.5 * (highest - min(lows)) else min(lows)
+    low -= 0.03 * (highest - low)
     if reference is not None:
         axes.axvline(reference, color=MUTED, lw=0.8, ls=(0, (4, 3)))
-    for line, row in enumerate(rows):
+    places = [index + (0.5 if index >= strategies else 0.0) for index in range(len(rows))]
+    for line, row, mean in zip(places, rows, means, strict=True):
         values = np.asarray(row.values, dtype=float)
-        mean = estimate(row.values)
-        spread = 0.16 * np.sin(2.4 * np.arange(len(values)))
-        axes.plot(values, line + spread, "o", ms=4, color=row.colour, alpha=0.3, mec="none")
+        spread = line + 0.16 * np.sin(2.4 * np.arange(len(values)))
+        inside = values >= low
+        axes.plot(values[inside], spread[inside], "o", ms=4, color=row.colour, alpha=0.3, mec="none")
+        axes.plot(np.full((~inside).sum(), low), spread[~inside], "<", ms=4, color=row.colour, alpha=0.3, mec="none")
         if mean.half is not None:
             ends = [mean.mean - mean.half, mean.mean + mean.half]
             axes.plot(ends, [line, line], color=row.colour, lw=2.4, solid_capstyle="butt")
         axes.plot(mean.mean, line, "o", ms=7.5, color=row.colour, mec="white", mew=1)
         axes.annotate(mean.short, (1, line), (14, 0), xycoords=("axes fraction", "data"), va="center",
                       textcoords="offset points", fontsize=10.5, color=row.colour, annotation_clip=False)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [row.label for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(places, [row.label for row in rows])
+    axes.set_ylim(places[-1] + 0.6, -0.6)
+    axes.set_xlim(low - 0.01 * (highest - low), highest + 0.02 * (highest - low) + 1e-3)
     quiet(axes, "x")
     per_cent(axes.xaxis, 7)
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=INK)
@@ -230,12 +242,7 @@ def stability(path: Path, frequencies: Mapping[str, Mapping[str, float]], keep: 
         width = 0.98 / columns
         axes = figure.add_axes((width * column + 0.15, 0.32 / height, width - 0.17, 0.235 * rows / height))
         _frequencies(axes, part, rows, frequencies, names[:keep])
-    left = 0.15
-    for name in (best, *others):
-        text = f"{'█' if name == best else _glyph(name)} {name}"
-        colour = KEPT if name == best else STRATEGY_COLOURS[name]
-        figure.text(left, 1 - 0.22 / height, text, color=colour, fontsize=10.5, fontweight="bold", va="center")
-        left += 0.011 * len(text) + 0.03
+    legend(figure, 0.15, [("█", CHOSEN, f"{best} (light: not among its {keep})", INK), *_strategy_keys(others)])
     save(figure, path)
     return len(kept) - len(names)
 
@@ -244,7 +251,7 @@ def _frequencies(
     axes: Axes, names: Sequence[str], rows: int, frequencies: Mapping[str, Mapping[str, float]], chosen: Sequence[str]
 ) -> None:
     best, *others = frequencies
-    shades = [KEPT if name in chosen else "#9CC3DC" for name in names]
+    shades = [CHOSEN if name in chosen else NOT_CHOSEN for name in names]
     values: NDArray[Any] = np.array([frequencies[best].get(name, 0.0) for name in names])
     axes.barh(range(len(names)), values, 0.72, color=shades)
     for other in others:

@@ -60,6 +60,11 @@ class TrialRecord:
         return str(self.optuna.params["strategy"])
 
     @property
+    def category(self) -> str:
+        """What it counts as: `stopped`, `failed`, or else its outcome."""
+        return self.outcome if self.ending == "ended" else self.ending
+
+    @property
     def accuracy(self) -> float | None:
         """The pruned accuracy on the validation part when the trial ended, a mean over its seeds."""
         if self.optuna.value is not None:
@@ -85,6 +90,11 @@ class SearchRecord:
     parent_run_id: str
     tags: Mapping[str, str]
     client: MlflowClient
+    output: Path
+
+    def artifact(self, run_id: str, name: str, folder: Path) -> Path | None:
+        """A file of a run, from the output folder, which may have been moved, else brought into `folder`."""
+        return _artifact(self.client, self.tags["study"], run_id, name, self.output, folder)
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -136,8 +146,11 @@ def read_search(name: str, output: Path, storage: str | None = None, tracking_ur
             for run in _runs(client, found.experiment_id, PARENT, parent.info.run_id)
             if "trial" in run.data.tags
         }
-        study = read_json(client, parent.info.run_id, "study.json")
-        result = read_json(client, parent.info.run_id, "search.json")
+        with tempfile.TemporaryDirectory() as folder:
+            study, result = (
+                _read_json(_artifact(client, experiment, parent.info.run_id, name, output, Path(folder)))
+                for name in ("study.json", "search.json")
+            )
     trials = ledger.get_trials(deepcopy=False)
     return SearchRecord(
         label=ledger.study_name,
@@ -149,23 +162,23 @@ def read_search(name: str, output: Path, storage: str | None = None, tracking_ur
         parent_run_id=parent.info.run_id,
         tags=parent.data.tags,
         client=client,
+        output=output,
     )
 
 
-def read_json(client: MlflowClient, run_id: str, name: str) -> dict[str, Any]:
-    """A JSON artifact of a run; empty if there is none."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = download(client, run_id, name, Path(folder))
-        content = json.loads(path.read_text()) if path else {}
-    return content if isinstance(content, dict) else {}
-
-
-def download(client: MlflowClient, run_id: str, name: str, folder: Path) -> Path | None:
-    """Brings an artifact of a run into `folder`; None if there is none."""
+def _artifact(client: MlflowClient, experiment: str, run_id: str, name: str, output: Path, folder: Path) -> Path | None:
+    here = output / "mlartifacts" / experiment / run_id / "artifacts" / name
+    if here.is_file():
+        return here
     try:
         return Path(client.download_artifacts(run_id, name, str(folder)))
     except (MlflowException, OSError):
         return None
+
+
+def _read_json(path: Path | None) -> dict[str, Any]:
+    """The object in a file, empty if there is no file."""
+    return json.loads(path.read_text()) if path else {}
 
 
 def _record(trial: FrozenTrial, run: Run | None) -> TrialRecord:

@@ -3,6 +3,7 @@
 Each shows the trials of one strategy, since the space is conditional, with the importances that Optuna computes.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,19 @@ import numpy as np
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
 from search.figures import DROPPED, INK, KEPT, MUTED, RULE, SUPERSCRIPT
-from search.report_figures import canvas, floor, per_cent, quiet, save
+from search.report_figures import canvas, floor, legend, per_cent, quiet, save
 from search.results import TrialRecord
 
 COLUMNS = 4
 BINS = 10
 BEST_TRIALS = 5
+PALE, GREY = "#9CC8E3", "#C4C4C4"
 
 
 class Scale:
@@ -91,41 +92,50 @@ def scales(trials: Sequence[TrialRecord]) -> dict[str, Scale]:
 def importance(trials: Sequence[TrialRecord]) -> dict[str, float]:
     """Optuna's PED-ANOVA over trials that came to their own end, most important first; the sum is 1.
 
-    It asks what sets the most accurate tenth of the trials (but at least 5 of them) apart from all of them.
+    It asks what sets the most accurate tenth of the trials (but at least 5 of them) apart from all of them. Empty if
+    they are all as accurate.
     """
+    if len({t.accuracy for t in trials}) < 2:
+        return {}
     ended = [t.optuna for t in trials if t.optuna.state == TrialState.COMPLETE]
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     study.add_trials(ended)
     quantile = min(max(0.1, BEST_TRIALS / len(ended)), 0.5)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
-    values = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    with warnings.catch_warnings():  # about hyperparameters that few trials have
+        warnings.simplefilter("ignore", UserWarning)
+        values = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: value for name, value in values.items() if name != "strategy"}
 
 
 def importances(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
     """Draws the importances of each strategy's hyperparameters side by side."""
     across = min(3, len(found))
-    down = -(-len(found) // across)
-    rows = max(map(len, found.values()))
-    height = down * (0.55 + 0.27 * rows)
+    lines = [list(found.items())[k : k + across] for k in range(0, len(found), across)]
+    inches = [0.6 + 0.27 * max(len(values) for _, values in line) for line in lines]
+    height = sum(inches)
     figure = canvas(height)
-    for index, (strategy, values) in enumerate(found.items()):
-        line, column = divmod(index, across)
-        bottom = 1 - ((line + 1) * (0.55 + 0.27 * rows) - 0.1) / height
-        axes = figure.add_axes((column / across + 0.155, bottom, 1 / across - 0.195, 0.27 * rows / height))
-        shares = list(values.values())
-        axes.barh(range(len(shares)), shares, 0.66, color=KEPT)
-        for row, share in enumerate(shares):
-            axes.annotate(f"{100 * share:.0f} %", (share, row), (4, 0), textcoords="offset points", va="center",
-                          fontsize=9.5, color=INK)  # fmt: skip
-        axes.set_yticks(range(len(shares)), list(values))
-        axes.set_ylim(rows - 0.4, -0.6)
-        axes.set_xlim(0, max(max(shares) * 1.2, 0.01))
-        axes.set_xticks([])
-        quiet(axes)
-        axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
-        axes.set_title(strategy, loc="left", fontsize=11.5, fontweight="bold", color=INK, x=-0.0)
+    for line, panels in enumerate(lines):
+        rows = max(len(values) for _, values in panels)
+        bottom = 1 - (sum(inches[: line + 1]) - 0.15) / height
+        for column, (strategy, values) in enumerate(panels):
+            axes = figure.add_axes((column / across + 0.155, bottom, 1 / across - 0.195, 0.27 * rows / height))
+            axes.barh(range(len(values)), list(values.values()), 0.66, color=KEPT)
+            for row, share in enumerate(values.values()):
+                axes.annotate(_share(share), (share, row), (4, 0), textcoords="offset points", va="center",
+                              fontsize=9.5, color=INK)  # fmt: skip
+            axes.set_yticks(range(len(values)), list(values))
+            axes.set_ylim(rows - 0.4, -0.6)
+            axes.set_xlim(0, max(*values.values(), 0.01) * 1.2)
+            axes.set_xticks([])
+            quiet(axes)
+            axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
+            axes.set_title(strategy, loc="left", fontsize=11.5, fontweight="bold", color=INK)
     save(figure, path)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else "< 1 %"
 
 
 def _panels(count: int, inches: float) -> tuple[Figure, list[Axes]]:
@@ -150,19 +160,11 @@ def _label(axes: Axes, name: str, scale: Scale) -> None:
     axes.spines["bottom"].set(visible=True, color=RULE)
 
 
-def _key(figure: Figure, *texts: tuple[str, str]) -> None:
-    left = 0.062
-    for text, colour in texts:
-        line = 1 - 0.16 / figure.get_figheight()
-        figure.text(left, line, text, color=colour, fontsize=10.5, fontweight="bold", va="center")
-        left += 0.0105 * len(text) + 0.025
-
-
 def slices(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> int:
     """Draws accuracy against each hyperparameter in `order`; returns how many trials lie below the frame."""
     shown = [t for t in trials if t.accuracy is not None]
     found = scales(shown)
-    low = floor([t.accuracy or 0.0 for t in shown])
+    low, high = _limits(shown)
     figure, panels = _panels(len(order), 1.45)
     size = 20 if len(shown) < 150 else 9
     for index, (axes, name) in enumerate(zip(panels, order, strict=True)):
@@ -172,17 +174,23 @@ def slices(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> i
             x = np.array([_spread(t, name, found[name]) for t in mine])
             y = np.array([t.accuracy or 0.0 for t in mine])
             marker = "o" if completed else "x"
-            axes.scatter(x[y >= low], y[y >= low], size, colour, marker, alpha=0.7, lw=0 if completed else 1)
-            axes.scatter(x[y < low], np.full((y < low).sum(), low), size, colour, "v", alpha=0.7, clip_on=False, lw=0)
-        axes.set_ylim(low, None)
-        axes.margins(y=0.06)
+            axes.scatter(x[y >= low], y[y >= low], size, colour, marker=marker, alpha=0.7, lw=0 if completed else 1)
+            axes.scatter(x[y < low], np.full((y < low).sum(), low), size, colour, marker="v", alpha=0.7, clip_on=False)
+        axes.set_ylim(low, high)
         per_cent(axes.yaxis, 4)
         if index % COLUMNS:
             axes.tick_params(labelleft=False)
         _label(axes, name, found[name])
-    _key(figure, ("● every seed complete", KEPT), ("× not", DROPPED))
+    legend(figure, 0.062, [("●", KEPT, "every seed complete", INK), ("×", DROPPED, "not every seed", INK)])
     save(figure, path)
     return sum((t.accuracy or 0.0) < low for t in shown)
+
+
+def _limits(trials: Sequence[TrialRecord]) -> tuple[float, float]:
+    """The lower and upper end of an axis for the trials' accuracies."""
+    accuracies = [t.accuracy or 0.0 for t in trials]
+    low, most = floor(accuracies), max(accuracies)
+    return low, most + 0.06 * (most - low)
 
 
 def _spread(trial: TrialRecord, name: str, scale: Scale) -> float:
@@ -217,33 +225,32 @@ def separation(path: Path, trials: Sequence[TrialRecord]) -> None:
         _label(axes, name, scale)
         axes.set_xlim(min(-0.02, edges[0]), max(1.02, edges[-1]))
         axes.spines["bottom"].set_visible(False)
-    _key(figure, ("↑ trials with every seed complete", KEPT), ("↓ the others", DROPPED))
+    keys = [("■", KEPT, "upwards: trials with every seed complete", INK), ("■", DROPPED, "downwards: the others", INK)]
+    legend(figure, 0.062, keys)
     save(figure, path)
 
 
 def parallel(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> None:
-    """Draws each trial as a line through its hyperparameters, in `order`, to its accuracy on the right."""
+    """Draws each trial as a line through its hyperparameters, in `order`, to its accuracy on the right.
+
+    Every trial must have all of them.
+    """
     shown = sorted((t for t in trials if t.accuracy is not None), key=lambda t: (t.completed, t.accuracy))
     found = scales(shown)
-    low, high = floor([t.accuracy or 0.0 for t in shown]), max(t.accuracy or 0.0 for t in shown)
-    high += 0.02 * (high - low)
+    low, high = _limits(shown)
     figure = canvas(4.1)
-    axes = figure.add_axes((0.05, 0.17, 0.86, 0.71))
-    groups: dict[bool, list[list[tuple[float, float]]]] = {False: [], True: []}
-    colours = []
+    axes = figure.add_axes((0.125, 0.18, 0.8, 0.7))
+    completed = [t for t in shown if t.completed]
+    best = {t.number for t in completed[-max(BEST_TRIALS, len(completed) // 10) :]}
+    opacity = float(np.clip(40 / len(shown), 0.35, 0.9))
+    styles = {GREY: (0.7, opacity), PALE: (0.8, opacity), KEPT: (1.5, 0.9)}
+    lines: dict[str, list[list[tuple[float, float]]]] = {colour: [] for colour in styles}
     for trial in shown:
-        line = [(float(i), _spread(trial, n, found[n])) for i, n in enumerate(order) if n in trial.optuna.params]
-        height = (max(trial.accuracy or 0.0, low) - low) / (high - low)
-        groups[trial.completed].append([*line, (float(len(order)), height)])
-        if trial.completed:
-            colours.append(height)
-    opacity = float(np.clip(25 / max(len(shown), 1), 0.25, 0.9))
-    axes.add_collection(LineCollection(groups[False], colors="#BDBDBD", linewidths=0.7, alpha=opacity))
-    lines = LineCollection(
-        groups[True], cmap="viridis_r", norm=Normalize(0, 1), linewidths=1.1, alpha=max(opacity, 0.5)
-    )
-    lines.set_array(np.asarray(colours))
-    axes.add_collection(lines)
+        path_of_trial = [(float(i), _spread(trial, name, found[name])) for i, name in enumerate(order)]
+        path_of_trial.append((float(len(order)), (max(trial.accuracy or 0.0, low) - low) / (high - low)))
+        lines[KEPT if trial.number in best else PALE if trial.completed else GREY].append(path_of_trial)
+    for colour, (width, alpha) in styles.items():
+        axes.add_collection(LineCollection(lines[colour], colors=colour, linewidths=width, alpha=alpha))
     for index, name in enumerate(order):
         axes.axvline(index, color=MUTED, lw=0.8)
         for place, label in found[name].ticks():
@@ -261,6 +268,8 @@ def parallel(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) ->
     axes.set_xticks(range(len(order) + 1), [*order, "accuracy"], rotation=18, ha="right", rotation_mode="anchor")
     quiet(axes)
     axes.tick_params(axis="x", labelsize=9.5, labelcolor=INK, pad=4)
-    figure.text(0.05, 0.94, "every seed complete", color="#31688e", fontsize=10.5, fontweight="bold")
-    figure.text(0.24, 0.94, "not", color="#9A9A9A", fontsize=10.5, fontweight="bold")
+    texts = {PALE: "every seed complete", KEPT: f"the {len(best)} most accurate of those", GREY: "not every seed"}
+    if not lines[PALE]:
+        texts[KEPT] = texts[PALE]
+    legend(figure, 0.125, [("━", colour, texts[colour], INK) for colour in texts if lines[colour]])
     save(figure, path)
