@@ -47,7 +47,6 @@ class Recorder(Callback):
         self.tracking = tracking
         self.display = display
         self.folder = folder
-        self.errors: dict[int, str] = {}
         self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
         self.written: list[Future[Any]] = []
 
@@ -65,15 +64,18 @@ class Recorder(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial came to its end or was stopped; Optuna has been told already."""
-        self._ended(trial.config["number"])
+        self.ended(trial.config["number"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial lost its worker and will go on from its checkpoint."""
+        self.display.trial_lost(trial.config["number"])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial failed for good."""
-        error = trial.get_error()
-        self.errors[trial.config["number"]] = str(error).strip().splitlines()[-1] if error else "the worker died"
-        self._ended(trial.config["number"])
+        """A trial lost its worker and Tune does not take it up again; the runner will."""
+        self.display.trial_lost(trial.config["number"])
 
-    def _ended(self, number: int) -> None:
+    def ended(self, number: int) -> None:
+        """A trial is at its end in Optuna: it is shown and logged."""
         ended = self._ledger_trial(number)
         self._show(ended, here=True)
         self.written.append(self.writer.submit(self._log, ended))
@@ -90,7 +92,7 @@ class Recorder(Callback):
     def _log(self, trial: FrozenTrial) -> None:
         self._start(trial)
         folders = checkpoints(self.folder / f"trial_{trial.number:05d}")
-        note = self.errors.get(trial.number, trial.user_attrs.get("stopped", ""))
+        note = trial.user_attrs.get("stopped") or trial.user_attrs.get("error", "")
         self.tracking.finish_trial(trial.number, folders[0] if folders else None, ENDINGS[trial.state], note)
 
     def run_id(self, number: int) -> str:

@@ -35,6 +35,7 @@ from search.confirmation import Confirmed, completed_fraction, confirm, winner
 from search.recorder import Recorder
 from search.sampler import StudySearch, StudySearcher, budget
 from search.study import Study, StudyError
+from search.summary import last_line
 from search.terminal import SearchDisplay, warn
 from search.tracking import SearchEnding, Tracking, TrackingError, without_password
 from search.trainable import prune
@@ -201,14 +202,36 @@ def start_ray(address: str | None, data: Dataset) -> None:
 
 
 def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool) -> None:
-    """Trains all trials that are still to be trained. Returns early after a SIGINT."""
+    """Trains all trials that are still to be trained. Returns early after a SIGINT.
+
+    Tune itself takes a trial up again when its worker dies in training. What it leaves behind, such as a trial whose
+    reused worker died just before it began, is run again at the end, from its checkpoint; only a trial that keeps
+    losing its worker fails.
+    """
+    for _ in range(1 + WORKER_FAULTS):
+        searcher, trials = _run_tune_once(study, ledger, data, recorder, resume)
+        lost = [trial for trial in trials if trial.status == Trial.ERROR and trial.config["number"] in searcher.running]
+        interrupted = len(searcher.running) > len(lost) or searcher.left()
+        if interrupted or not lost:
+            return
+        resume = True
+    for trial in lost:
+        searcher.give_up(trial.config["number"], f"its worker died again and again: {trial.get_error()}")
+        recorder.ended(trial.config["number"])
+
+
+def _run_tune_once(
+    study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool
+) -> tuple[StudySearcher, list[Trial]]:
     folder = recorder.folder
-    in_tune = _trials_in_tune(folder) if resume else {}
-    searcher = StudySearcher(study, ledger, in_tune)
+    in_tune = _trials_in_tune(folder) if resume else []
+    searcher = StudySearcher(study, ledger, {trial["trial_id"]: trial["config"]["number"] for trial in in_tune})
+    lost = [t for t in in_tune if t["status"] == Trial.ERROR and t["config"]["number"] in searcher.running]
+    resume_errored: Any = ResumeConfig.ResumeType.RESUME if lost else ResumeConfig.ResumeType.SKIP
     handler = signal.getsignal(signal.SIGINT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
-        tune.run(
+        analysis = tune.run(
             tune.with_parameters(prune, data=data.without_test()),
             name=folder.name,
             storage_path=str(folder.parent),
@@ -222,7 +245,7 @@ def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Record
             scheduler=make_scheduler(study),
             resources_per_trial={"cpu": study.resources.cpu, "gpu": study.resources.gpu},
             checkpoint_config=CheckpointConfig(num_to_keep=1),
-            resume_config=ResumeConfig() if in_tune else None,
+            resume_config=ResumeConfig(errored=resume_errored) if in_tune else None,
             max_failures=WORKER_FAULTS,
             reuse_actors=True,
             raise_on_failed_trial=False,
@@ -233,19 +256,19 @@ def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Record
         )
     finally:
         signal.signal(signal.SIGINT, handler)
+    return searcher, list(analysis.trials or ())
 
 
 def _folder_name(trial: Trial) -> str:
     return f"trial_{trial.config['number']:05d}"
 
 
-def _trials_in_tune(folder: Path) -> dict[str, int]:
-    """The trials that Tune's last snapshot of a search knows: Tune's id -> number."""
+def _trials_in_tune(folder: Path) -> list[dict[str, Any]]:
+    """The trials that Tune's last snapshot of a search knows."""
     states = sorted(folder.glob("experiment_state-*.json"))
     if not states:
-        return {}
-    trials = [json.loads(trial) for trial, _ in json.loads(states[-1].read_text())["trial_data"]]
-    return {trial["trial_id"]: trial["config"]["number"] for trial in trials}
+        return []
+    return [json.loads(trial) for trial, _ in json.loads(states[-1].read_text())["trial_data"]]
 
 
 def make_scheduler(study: Study) -> TrialScheduler:
@@ -293,11 +316,15 @@ def summarise(
             "run_id": recorder.run_id(best.trial.number),
         }
     states = Counter(t.state for t in trials)
+    errors = Counter(
+        last_line(t.user_attrs.get("error", "the loss is not finite")) for t in trials if t.state == TrialState.FAIL
+    )
     return {
         "study": ledger.study_name,
         "trials": len(trials),
         "failed": states[TrialState.FAIL],
         "stopped": states[TrialState.PRUNED],
+        "errors": dict(errors.most_common()),
         "seconds": seconds,
         "replica_epochs": replica_epochs,
         "replica_epochs_per_second": replica_epochs / seconds,

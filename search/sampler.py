@@ -125,8 +125,8 @@ class StudySearcher(Searcher):
     """Hands Tune one configuration after the other and tells Optuna how each ended.
 
     A trial whose replicas are not all complete is infeasible (constraint `incomplete` = 1 - completed > 0). A trial
-    that was given up or stopped by a scheduler is told as pruned, after its last report; one that raised or whose
-    value is not finite as failed.
+    that was given up or stopped by a scheduler is told as pruned, after its last report; one whose training raised
+    or whose loss is not finite as failed.
 
     Args:
         study: the study file.
@@ -165,7 +165,7 @@ class StudySearcher(Searcher):
             self.numbers[trial_id] = orphan.number
             return self._config(orphan.number, orphan.params)
         number = sum(self.created.values())
-        if number >= self.budget:
+        if not self.left():
             return Searcher.FINISHED
         strategy = min(self.study.strategies, key=lambda s: self.created[s])
         in_memory, values, distributions = self.optimisers[strategy].ask()
@@ -176,6 +176,10 @@ class StudySearcher(Searcher):
         self.numbers[trial_id] = number
         self.running[number] = [self._ledger_trial(number), in_memory]
         return self._config(number, values)
+
+    def left(self) -> int:
+        """How many trials are still to be proposed."""
+        return max(0, self.budget - sum(self.created.values()))
 
     def _config(self, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"number": number, "hyperparameters": self.study.trial_config(values).model_dump(mode="json")}
@@ -191,14 +195,18 @@ class StudySearcher(Searcher):
                 trial.report(result["pruned_accuracy"], step=result["epoch"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells how a trial ended. Told again after a resume, it changes nothing."""
+        """Tells how a trial ended. Told again after a resume, it changes nothing.
+
+        A trial that lost its worker is not told: it is still to be run.
+        """
         number = self.numbers[trial_id]
-        if number not in self.running:
+        if number not in self.running or error or result is None:
             return
-        if result:
-            self.on_trial_result(trial_id, result)
+        self.on_trial_result(trial_id, result)
         for trial in self.running.pop(number):
-            if result is None or error or not math.isfinite(result["total_loss"]):
+            if result["error"]:
+                trial.set_user_attr("error", result["error"])
+            if not math.isfinite(result["total_loss"]):
                 trial.study.tell(trial, state=TrialState.FAIL)
                 continue
             trial.set_constraint(CONSTRAINT, 1 - result["completed"])
@@ -208,6 +216,12 @@ class StudySearcher(Searcher):
             else:
                 trial.set_user_attr("stopped", result["stopped"] or f"by {self.study.search.early_stopping}")
                 trial.study.tell(trial, state=TrialState.PRUNED)
+
+    def give_up(self, number: int, error: str) -> None:
+        """Tells a trial that lost its worker too often as failed."""
+        for trial in self.running.pop(number):
+            trial.set_user_attr("error", error)
+            trial.study.tell(trial, state=TrialState.FAIL)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Saves nothing: the ledger holds everything."""

@@ -152,6 +152,11 @@ def complete_fraction(entry: Mapping[str, Any]) -> float | None:
     return seeds.get("complete", 0) / sum(seeds.values()) if any(seeds.values()) else None
 
 
+def last_line(text: str) -> str:
+    """The last line of a traceback, which names the error."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
 def number(entry: Mapping[str, Any] | None, key: str) -> float | None:
     """A finite number of a JSON object, else None."""
     value = (entry or {}).get(key)

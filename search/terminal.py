@@ -131,7 +131,7 @@ class TrialDisplay:
 class SearchDisplay:
     """The live table of a search; without a terminal, a line now and then.
 
-    Feed it with `begin`, `trial_started`, `trial_ended`, `confirming`, `end`.
+    Feed it with `begin`, `trial_started`, `trial_lost`, `trial_ended`, `confirming`, `end`.
     """
 
     def begin(self, study: Study, label: str, budget: int) -> None:
@@ -142,6 +142,7 @@ class SearchDisplay:
         self.started = time.monotonic()
         self.done_here = 0
         self.running: set[int] = set()
+        self.faults = 0
         self.endings: Counter[str] = Counter()
         self.completed: Counter[str] = Counter()
         self.trials: Counter[str] = Counter()
@@ -156,6 +157,11 @@ class SearchDisplay:
     def trial_started(self, number: int) -> None:
         """A trial is running now."""
         self.running.add(number)
+
+    def trial_lost(self, number: int) -> None:
+        """A trial lost its worker; it will be started again."""
+        self.running.discard(number)
+        self.faults += 1
 
     def trial_ended(self, trial: Any, accuracy: float | None, completed: float, here: bool = True) -> None:
         """A trial ended: its Optuna trial, last accuracy, and fraction of complete replicas.
@@ -196,6 +202,8 @@ class SearchDisplay:
             f"{stopped} stopped",
             f"{failed} failed",
         ]
+        if self.faults:
+            parts.append(f"{self.faults} lost their worker and went on")
         minutes = (time.monotonic() - self.started) / 60
         if self.done_here:
             rate = self.done_here / minutes
@@ -247,6 +255,8 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
     )
     for name, entry in result["strategies"].items():
         console.print(f"  {name} #{entry['trial']}  {schedule(entry['config'])}")
+    for error, count in result["errors"].items():
+        console.print(f"  {count} failed with: {error}", style="red", markup=False)
     if result["winner"] is None:
         console.print("\nno trial came to an end that could be confirmed; look at the trials in the MLflow UI")
     else:

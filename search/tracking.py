@@ -178,12 +178,13 @@ class Tracking:
             number: a trial that `start_trial` has seen.
             folder: what its worker wrote, whole, in part or (None) not at all.
             ending: `complete` for a trial that came to its own end, `stopped` for one given up, `failed`.
-            note: why it was stopped, or what failed.
+            note: why it was stopped, or the traceback of what failed, which becomes `error.txt`.
         """
         child = self._child(number)
         if child.logged == TRIAL_STATUS[ending]:
             return
         remains = summary.read_remains(folder)
+        traceback, note = note, summary.last_line(note)
         tags = {
             "outcome": summary.outcome(remains.trial, ending),
             NOTE: summary.describe(remains.trial, note),
@@ -194,6 +195,8 @@ class Tracking:
             tags["error" if ending == "failed" else "stopped"] = note
         with self._reporting(f"log trial {number}"):
             self._log_files(child.run_id, number, remains)
+            if ending == "failed" and note:
+                self._client.log_text(child.run_id, traceback, "error.txt")
             metrics = summary.metrics(remains, child.start_time)
             self._client.log_batch(child.run_id, metrics=metrics, tags=_tags(tags))
             self._client.set_terminated(child.run_id, TRIAL_STATUS[ending])

@@ -4,11 +4,13 @@ Runs in the workers, so it imports neither MLflow nor Optuna.
 """
 
 import json
+import math
 import pickle
 import shutil
 import tempfile
+import traceback
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +23,52 @@ from pruning_core.training import Training, train
 
 STATE = "state.pt"
 REPORTS_PER_TRIAL = 10
+FAILURE = {
+    **{"epoch": 0, "total_loss": math.nan, "pruned_accuracy": math.nan, "completed": 0.0, "active": math.nan},
+    **{"ended": True, "stopped": ""},
+}
 
 
 def prune(config: Mapping[str, Any], data: Dataset) -> None:
     """Trains one trial and reports to Tune about ten times on the way, each time with a checkpoint.
 
     A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `completed` (fraction of
-    the replicas), `active` (mean), `ended` (whether the trial came to its own end) and `stopped` (why it was given
-    up, or ""). A checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
+    the replicas), `active` (mean), `ended` (whether the trial came to its own end), `stopped` (why it was given
+    up, or "") and `error` (the traceback of what the training raised, or ""). What the training raises is thus the
+    trial's own failure; an error of any other kind is a fault of the machine, after which Tune tries again. A
+    checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
 
     Args:
         config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, and `stop_hopeless`.
         data: the data without its test part.
     """
     torch.set_num_threads(config["threads"])
+    due = reports_due(config, data, Path(tune.get_context().get_trial_dir()))
+    while True:
+        try:
+            run, stopped = next(due)
+        except StopIteration:
+            return
+        except Exception:
+            tune.report(FAILURE | {"error": traceback.format_exc()})
+            return
+        report(run, stopped)
+
+
+def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) -> Iterator[tuple[Training, str]]:
+    """Trains, and yields whenever a report is due: the run, and why it is given up now, or ""."""
     trial_config = TrialConfig(**config["hyperparameters"])
     seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
     run = train(trial_config, data, seeds)
-    stopped = restore(run, Path(tune.get_context().get_trial_dir()))
-    report_every = max(1, trial_config.epochs // REPORTS_PER_TRIAL)
+    stopped = restore(run, trial_folder)
     if stopped or run.finished:
-        report(run, stopped)
+        yield run, stopped
         return
+    report_every = max(1, trial_config.epochs // REPORTS_PER_TRIAL)
     for record in run:
         stopped = (run.history.hopeless() or "") if config["stop_hopeless"] and not run.finished else ""
         if stopped or run.finished or record.epoch % report_every == 0:
-            report(run, stopped)
+            yield run, stopped
         if stopped:
             return
 
@@ -66,6 +88,7 @@ def report(run: Training, stopped: str) -> None:
             "active": float(last.active.mean()),
             "ended": run.finished or bool(stopped),
             "stopped": stopped,
+            "error": "",
         }
         tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(name))
 

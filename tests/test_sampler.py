@@ -13,6 +13,7 @@ from pruning_core.config import TrialConfig
 from search.sampler import CONSTRAINT, StudySearcher, budget, completed_fraction
 from search.space import known_points
 from search.study import Study
+from search.trainable import FAILURE
 
 
 def a_study(**search: Any) -> Study:
@@ -32,8 +33,8 @@ def ledger() -> optuna.Study:
 
 
 def a_report(**values: Any) -> dict[str, Any]:
-    end = {"epoch": 90, "total_loss": 0.1, "pruned_accuracy": 0.9, "completed": 1.0, "ended": True, "stopped": ""}
-    return {**end, **values}
+    end = {"epoch": 90, "total_loss": 0.1, "pruned_accuracy": 0.9, "completed": 1.0, "ended": True}
+    return {**end, "stopped": "", "error": "", **values}
 
 
 def ask(searcher: StudySearcher, trial_id: str) -> dict[str, Any]:
@@ -85,36 +86,46 @@ def test_a_grid_ends_with_its_points(ledger: optuna.Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "error", "state"),
+    ("result", "state"),
     [
-        (a_report(), False, TrialState.COMPLETE),
-        (a_report(completed=0.5), False, TrialState.COMPLETE),
-        (a_report(stopped="collapsed and frozen", completed=0.0), False, TrialState.PRUNED),
-        (a_report(ended=False, completed=0.0), False, TrialState.PRUNED),
-        (a_report(total_loss=math.nan, stopped="the loss is not finite", completed=0.0), False, TrialState.FAIL),
-        (a_report(total_loss=math.inf, completed=0.0), False, TrialState.FAIL),
-        (None, True, TrialState.FAIL),
-        (a_report(), True, TrialState.FAIL),
+        (a_report(), TrialState.COMPLETE),
+        (a_report(completed=0.5), TrialState.COMPLETE),
+        (a_report(stopped="collapsed and frozen", completed=0.0), TrialState.PRUNED),
+        (a_report(ended=False, completed=0.0), TrialState.PRUNED),
+        (a_report(total_loss=math.nan, stopped="the loss is not finite", completed=0.0), TrialState.FAIL),
+        (a_report(total_loss=math.inf, completed=0.0), TrialState.FAIL),
+        (a_report(**FAILURE, error="Traceback ...\nRuntimeError: out of memory"), TrialState.FAIL),
     ],
 )
-def test_how_a_trial_ended_is_told(
-    result: dict[str, Any] | None, error: bool, state: TrialState, ledger: optuna.Study
-) -> None:
+def test_how_a_trial_ended_is_told(result: dict[str, Any], state: TrialState, ledger: optuna.Study) -> None:
     searcher = StudySearcher(a_study(), ledger)
     ask(searcher, "t")
     searcher.on_trial_result("t", a_report(epoch=16, pruned_accuracy=0.7, ended=False))
-    searcher.on_trial_complete("t", result, error)
-    searcher.on_trial_complete("t", result, error)
+    searcher.on_trial_complete("t", result)
+    searcher.on_trial_complete("t", result)
     (trial,) = ledger.trials
     assert trial.state == state
     assert trial.intermediate_values[16] == 0.7
-    if state == TrialState.COMPLETE and result:
+    if state == TrialState.COMPLETE:
         assert trial.value == result["pruned_accuracy"]
         assert trial.constraints[CONSTRAINT] == 1 - result["completed"]
         assert completed_fraction(trial) == result["completed"]
-    if state == TrialState.PRUNED and result:
+    if state == TrialState.PRUNED:
         assert trial.intermediate_values[90] == result["pruned_accuracy"]
         assert trial.user_attrs["stopped"]
+    assert trial.user_attrs.get("error", "") == result["error"]
+
+
+def test_a_lost_worker_does_not_end_its_trial(ledger: optuna.Study) -> None:
+    searcher = StudySearcher(a_study(), ledger)
+    ask(searcher, "t")
+    searcher.on_trial_complete("t", error=True)
+    searcher.on_trial_complete("t", a_report(epoch=16, ended=False), error=True)
+    assert [t.state for t in ledger.trials] == [TrialState.RUNNING]
+    searcher.give_up(0, "its worker died again and again")
+    (trial,) = ledger.trials
+    assert trial.state == TrialState.FAIL
+    assert "worker" in trial.user_attrs["error"]
 
 
 def test_incomplete_trials_are_infeasible(ledger: optuna.Study) -> None:
