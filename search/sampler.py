@@ -139,6 +139,7 @@ class StudySearcher(Searcher):
         self.study = study
         self.ledger = ledger
         points = first_points(study)
+        self.points = Counter(point["strategy"] for point in points)
         self.budget = budget(study)
         self.numbers: dict[str, int] = dict(in_tune or {})
         self.running: dict[int, list[optuna.Trial]] = {}
@@ -167,7 +168,7 @@ class StudySearcher(Searcher):
         number = sum(self.created.values())
         if not self.left():
             return Searcher.FINISHED
-        strategy = min(self.study.strategies, key=lambda s: self.created[s])
+        strategy = min(self.open_strategies(), key=lambda s: self.created[s])
         in_memory, values, distributions = self.optimisers[strategy].ask()
         self.ledger.add_trial(
             optuna.trial.create_trial(state=TrialState.RUNNING, params=values, distributions=distributions)
@@ -176,6 +177,12 @@ class StudySearcher(Searcher):
         self.numbers[trial_id] = number
         self.running[number] = [self._ledger_trial(number), in_memory]
         return self._config(number, values)
+
+    def open_strategies(self) -> list[str]:
+        """The strategies that may have more trials: all of them, but of a grid those with points left."""
+        if self.study.search.sampler != "grid":
+            return list(self.study.strategies)
+        return [s for s in self.study.strategies if self.created[s] < self.points[s]]
 
     def left(self) -> int:
         """How many trials are still to be proposed."""

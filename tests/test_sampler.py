@@ -85,6 +85,17 @@ def test_a_grid_ends_with_its_points(ledger: optuna.Study) -> None:
     assert searcher.suggest("t3") == Searcher.FINISHED
 
 
+def test_a_grid_is_tried_whole_though_strategies_have_different_numbers_of_points(ledger: optuna.Study) -> None:
+    space: dict[str, Any] = dict.fromkeys(["lambda_start", "pruner_learning_rate", "learning_rate"], 1)
+    space |= {"growth": {"choices": [2, 3, 4, 5, 6]}, "step_epochs": 1, "mu": "one"}
+    study = a_study(sampler="grid", trials=100).model_copy(update={"strategies": ("fixed", "stepped")})
+    study = Study.model_validate({**study.model_dump(mode="json"), "space": space})
+    searcher = StudySearcher(study, ledger)
+    while isinstance(searcher.suggest(f"t{len(ledger.trials)}"), dict):
+        pass
+    assert sorted(t.params.get("growth", 0) for t in ledger.trials) == [0, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize(
     ("result", "state"),
     [
