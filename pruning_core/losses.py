@@ -43,3 +43,21 @@ def pruner_losses(weights: list[Tensor], keeps: list[int], rejection: str) -> tu
     if len(weights) == 1:
         return selections[0], rejections[0]
     return torch.stack(selections).mean(0), torch.stack(rejections).mean(0)
+
+
+def pruner_gradients(weights: list[Tensor], keeps: list[int], rejection: str, rejection_weight: float) -> list[Tensor]:
+    """dL_pru/dw of L_pru = L_sel + rejection_weight L_rej of `pruner_losses`, one (R, N) tensor per pruner.
+
+    Written out: autograd over these few numbers would add a quarter to a training step of 8 small networks.
+    """
+    gradients = []
+    for weights_RN, keep in zip(weights, keeps, strict=True):
+        gates_RN = torch.sigmoid(weights_RN)
+        side_R1 = (gates_RN.sum(-1, keepdim=True) - keep).sign()
+        to_gates_RN = torch.sub(side_R1 + rejection_weight, gates_RN, alpha=2 * rejection_weight)
+        gradient_RN = torch.ops.aten.sigmoid_backward(to_gates_RN, gates_RN).div_(gates_RN.shape[-1])
+        if rejection == "modified":  # sigmoid(-w), since 1 - sigmoid(w) is 0 where sigmoid(w) rounds to 1
+            product_R1 = functional.logsigmoid(weights_RN).sum(-1, keepdim=True).exp()
+            gradient_RN += rejection_weight * product_R1 * torch.sigmoid(-weights_RN)
+        gradients.append(gradient_RN / len(weights))
+    return gradients

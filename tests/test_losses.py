@@ -8,7 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruning_core.losses import modified_rejection_loss, pruner_losses, rejection_loss, selection_loss
+from pruning_core.losses import (
+    modified_rejection_loss,
+    pruner_gradients,
+    pruner_losses,
+    rejection_loss,
+    selection_loss,
+)
 
 weight_lists = st.lists(st.floats(-12, 12), min_size=1, max_size=40)
 
@@ -128,3 +134,31 @@ def test_several_pruners_count_equally(rejection: str, widths: tuple[int, ...]) 
         pairs = zip(rows, keeps, strict=True)
         assert float(selection[r]) == pytest.approx(np.mean([formula_selection(w, n) for w, n in pairs]), abs=1e-6)
         assert float(rejected[r]) == pytest.approx(np.mean([formula(w) for w in rows]), abs=1e-6)
+
+
+@pytest.mark.parametrize("rejection", ["plain", "modified"])
+@pytest.mark.parametrize("widths", [(6,), (6, 9), (6, 9, 4)])
+@pytest.mark.parametrize("shift", [-20.0, 0.0, 3.0, 20.0])
+def test_gradients_of_the_pruner_losses(rejection: str, widths: tuple[int, ...], shift: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    weights = [torch.randn(4, n, generator=generator, dtype=torch.float64) + shift for n in widths]
+    weights = [w.requires_grad_() for w in weights]
+    keeps = [2, 5, 3][: len(widths)]
+    selection, rejected = pruner_losses(weights, keeps, rejection)
+    expected = torch.autograd.grad((selection + 0.7 * rejected).sum(), weights)
+    with torch.no_grad():
+        gradients = pruner_gradients(weights, keeps, rejection, 0.7)
+    for gradient, of_autograd in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, of_autograd, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("extreme", [-1e4, 18.0, 200.0])
+@pytest.mark.parametrize("rejection", ["plain", "modified"])
+def test_gradients_of_the_pruner_losses_where_gates_round_to_0_and_1(rejection: str, extreme: float) -> None:
+    """Adam divides a gradient by its own size: even the smallest must be autograd's, also in float32."""
+    weights = torch.full((2, 50), extreme, requires_grad=True)
+    selection, rejected = pruner_losses([weights], [20], rejection)
+    (expected,) = torch.autograd.grad((selection + rejected).sum(), weights)
+    with torch.no_grad():
+        gradient = pruner_gradients([weights], [20], rejection, 1.0)[0]
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=0)

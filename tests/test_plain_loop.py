@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
+from pruning_core.strategies import alpha_strategy
 from pruning_core.training import Training, train
 
 
@@ -23,7 +24,8 @@ def plain_loop(
     """The training of one network as PyTorch users write it; losses averaged over each epoch's steps.
 
     `orders`: the order of the rows in each epoch.
-    `chain_weights`: the pruner weights of each step where the chain sets them, instead of back-propagation.
+    `chain_weights`: the pruner weights before each step and at the end, where the chain sets them instead of
+    back-propagation.
     """
     torch.manual_seed(seed)
     layers: list[nn.Module] = []
@@ -36,10 +38,11 @@ def plain_loop(
     if chain_weights is None:
         groups.append({"params": [w], "lr": config.pruner_learning_rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    strategy = alpha_strategy(config, replicas=1)
     criterion, step = nn.CrossEntropyLoss(), 0
     epochs = []
-    for epoch, order in enumerate(orders):
-        alpha = min(config.lambda_start * config.growth ** (epoch // config.step_epochs), config.lambda_max)
+    for order in orders:
+        alpha = float(strategy.alpha_R)
         sums = np.zeros(4)
         assert config.batch_size
         steps = -(-len(order) // config.batch_size)
@@ -59,8 +62,22 @@ def plain_loop(
             optimizer.step()
             sums += [float(loss.detach()) for loss in (classification, selection, rejection, total)]
             step += 1
-        names = ("classification_loss", "selection_loss", "rejection_loss", "total_loss")
-        epochs.append({"alpha": alpha, **dict(zip(names, sums / len(whole), strict=True))})
+        classification_loss, selection_loss, rejection_loss, total_loss = sums / len(whole)
+        w = w if chain_weights is None else chain_weights[step]
+        strategy.update(
+            torch.tensor([classification_loss]),
+            torch.tensor([selection_loss + config.rejection_weight * rejection_loss]),
+            w.detach().var(0, correction=0, keepdim=True),
+        )
+        epochs.append(
+            {
+                "classification_loss": classification_loss,
+                "selection_loss": selection_loss,
+                "rejection_loss": rejection_loss,
+                "total_loss": total_loss,
+                "alpha": alpha,
+            }
+        )
     return epochs
 
 
@@ -77,12 +94,14 @@ PLAIN = TrialConfig(
     weight_decay=0.1,
     learning_rate=5e-3,
     batch_size=50,
-    epochs=8,
+    epochs=20,
+    settle_epochs=20,
+    window=5,
 )
 
 
 def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor], list[Tensor]]:
-    """Lists that fill while the run trains: each epoch's order of the rows, each step's w of the chain."""
+    """Lists that fill while the run trains: the order of rows in each epoch; the chain's w at each step and the end."""
     orders: list[Tensor] = []
     trajectory: list[Tensor] = []
     permutations = run.random.permutations
@@ -94,10 +113,12 @@ def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor],
     monkeypatch.setattr(run.random, "permutations", watched_permutations)
     if run.chain is not None:
         step = run.chain.step
+        trajectory.append(run.replicas.pruner_weights[0].detach().clone())
 
         def watched_step(weights: list[Tensor], *arguments: Any) -> Tensor:
-            trajectory.append(weights[0].clone())
-            return step(weights, *arguments)
+            acceptance_R = step(weights, *arguments)
+            trajectory.append(weights[0].detach().clone())
+            return acceptance_R
 
         monkeypatch.setattr(run.chain, "step", watched_step)
     return orders, trajectory
@@ -108,9 +129,14 @@ def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor],
     [
         {},
         {"hidden": (), "rejection": "plain", "weight_decay": 0.0, "batch_size": 64},
+        {"strategy": "fixed"},
+        {"strategy": "ratio"},
+        {"mu": "frozen"},
+        {"mu": "windowed"},
+        {"strategy": "plateau", "patience": 2},
         {"strategy": "markov", "delta": 0.8},
     ],
-    ids=["mlp", "linear", "markov"],
+    ids=["stepped", "linear", "fixed", "ratio", "frozen", "windowed", "plateau", "markov"],
 )
 def test_a_replica_trains_like_a_plain_pytorch_loop(
     values: dict[str, Any], data: Dataset, monkeypatch: pytest.MonkeyPatch
@@ -119,6 +145,7 @@ def test_a_replica_trains_like_a_plain_pytorch_loop(
     run = train(config, data, range(4), device="cpu")
     orders, trajectory = watch(run, monkeypatch)
     records = list(run)
+    assert len(records) == config.epochs
     for r in range(4):
         chain_weights = [weights[r] for weights in trajectory] if config.chain else None
         expected = plain_loop(config, data, r, [order[r] for order in orders], chain_weights)

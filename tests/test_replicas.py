@@ -12,7 +12,7 @@ from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy
+from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_entropy_and_gradient
 from pruning_core.training import train
 
 LOSSES = ("classification_loss", "selection_loss", "rejection_loss", "total_loss")
@@ -196,6 +196,26 @@ def test_a_parameter_that_the_user_froze_stays_as_it_is(data: Dataset) -> None:
     assert unchanged == {"first.weight", "first.bias"}
 
 
+@pytest.mark.parametrize("strategy", ["stepped", "markov"])
+def test_a_frozen_network_can_be_pruned(strategy: str, data: Dataset) -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pruner = Pruner(12, keep=4)
+            self.layer = nn.Linear(12, 3).requires_grad_(False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.pruner(x))
+
+    config = CONFIG.model_copy(update={"strategy": strategy, "epochs": 2})
+    run = train(config, data, range(2), lambda *_: Frozen(), "cpu")
+    before = {name: p.detach().clone() for name, p in run.replicas.parameters.items()}
+    list(run)
+    assert {name for name, p in run.replicas.parameters.items() if not torch.equal(p, before[name])} == {
+        "pruner.weight"
+    }
+
+
 def test_tied_parameters_stay_tied(data: Dataset) -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
@@ -242,6 +262,24 @@ def test_cross_entropy_is_the_mean_over_the_rows_of_each_replica() -> None:
     log_probability = z - np.log(np.exp(z).sum(-1, keepdims=True))
     expected = [-np.mean([log_probability[r, b, y[r, b]] for b in range(5)]) for r in range(2)]
     np.testing.assert_allclose(cross_entropy(logits, y).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_the_gradient_of_the_cross_entropy(classes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = (3 * torch.randn(4, 6, classes, generator=generator, dtype=torch.float64)).requires_grad_()
+    y = torch.randint(classes, (4, 6), generator=generator)
+    (expected,) = torch.autograd.grad(cross_entropy(logits, y).sum(), logits)
+    loss, gradient = cross_entropy_and_gradient(logits.detach(), y)
+    torch.testing.assert_close(loss, cross_entropy(logits, y).detach())
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_the_order_of_the_rows_is_that_of_randperm() -> None:
+    order = ReplicaRandom([4, 7]).permutations(70_000)
+    for row, seed in zip(order, [4, 7], strict=True):
+        expected = torch.randperm(70_000, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(row.long(), expected)
 
 
 def test_random_numbers_belong_to_the_seed() -> None:
