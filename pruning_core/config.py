@@ -52,9 +52,9 @@ class TrialConfig(BaseModel):
 
     strategy: Strategy = Field("stepped", description="how alpha, the weight of the pruner loss, evolves")
     alpha: AlphaStrategy = Field("stepped", description="the alpha strategy that `markov` combines with")
-    lambda_start: float = Field(0.01, gt=0, description="first value of lambda; alpha itself for `fixed`")
+    lambda_start: float = Field(0.2, gt=0, description="first value of lambda; alpha itself for `fixed`")
     lambda_max: float = Field(1e7, gt=0, description="lambda grows no further than this")
-    growth: float = Field(1.12, gt=1, description="factor by which lambda grows")
+    growth: float = Field(1.15, gt=1, description="factor by which lambda grows")
     step_epochs: int = Field(1, ge=1, description="`stepped`: epochs between two growths")
     plateau_threshold: float = Field(
         0.2, ge=0, description="`plateau`: relative change of the variance that counts as none"
@@ -81,7 +81,7 @@ class TrialConfig(BaseModel):
     )
 
     initial_weight: float = Field(3.0, description="w_0, the value at which every pruner weight starts")
-    learning_rate: float = Field(3e-3, gt=0, description="Adam step size of the network's weights")
+    learning_rate: float = Field(5e-3, gt=0, description="Adam step size of the network's weights")
     pruner_learning_rate: float = Field(5e-2, gt=0, description="Adam step size of the pruner weights")
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay (AdamW) of the network's weights per step")
 

@@ -181,10 +181,10 @@ def test_the_search_starts_at_the_default_and_at_the_deck_s_schedule() -> None:
 def test_known_points_move_into_a_narrower_space_and_meet_there_once() -> None:
     space = {
         **{"growth": {"low": 2, "high": 3}, "mu": {"choices": ["current", "windowed"]}, "step_epochs": 5},
-        **{"lambda_start": {"low": 0.05, "high": 0.5}, "alpha": {"choices": ["ratio"]}},
+        **{"lambda_start": {"low": 0.3, "high": 0.5}, "alpha": {"choices": ["ratio"]}},
     }
     default, deck = known_points(a_study(strategies=["stepped"], space=space))
-    assert (default["growth"], default["mu"], default["lambda_start"]) == (2, "current", 0.05)
+    assert (default["growth"], default["mu"], default["lambda_start"]) == (2, "current", 0.3)
     assert (deck["growth"], deck["mu"], deck["lambda_start"]) == (3, "current", 0.5)
     assert "step_epochs" not in default
     assert [p["alpha"] for p in known_points(a_study(strategies=["markov"], space=space))] == ["ratio"]

@@ -204,7 +204,7 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("space: {lambda_start: {low: 1, high: 1.0e+8}}", ["space.lambda_start", "1e+08", "lambda_max", "1e+07"]),
     (
         "space: {lambda_start: {low: 1.0e-3, high: 4.0e-3}, lambda_max: 5.0e-3}",
-        ["space.lambda_start may reach 0.01", "lambda_max", "0.005"],  # 0.01 is the default, as in a trial
+        ["space.lambda_start may reach 0.2", "lambda_max", "0.005"],  # 0.2 is the default, as in a trial
     ),
     ("data: {keep: 1}", ["data.source", "missing"]),
     ("data: {source: digits, keep: 0}", ["data.keep = 0", "1"]),
