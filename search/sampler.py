@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.search_generator import SearchGenerator
 
+from pruning_core.config import Strategy
 from search import space
 from search.study import Study
 
@@ -178,7 +179,7 @@ class StudySearcher(Searcher):
         self.running[number] = [self._ledger_trial(number), in_memory]
         return self._config(number, values)
 
-    def open_strategies(self) -> list[str]:
+    def open_strategies(self) -> list[Strategy]:
         """The strategies that may have more trials: all of them, but of a grid those with points left."""
         if self.study.search.sampler != "grid":
             return list(self.study.strategies)
