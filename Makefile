@@ -4,10 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test lint format clean
+.PHONY: help install search findings findings-quick test lint format clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## make .venv with the pinned versions (the other targets do this by themselves)
 
@@ -26,6 +26,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 search: $(INSTALLED) ## run the study studies/quick.yaml; its results go to runs/
 	$(BIN)/deeppp search studies/quick.yaml
+
+findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDINGS.md; an hour on two cores
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt mlxtend
+	$(BIN)/python -m studies.findings
+
+findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/
+	$(BIN)/python -m studies.findings --quick
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest
