@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruning_core.dropout import ReplicaDropout
 from pruning_core.networks import GatedMLP
 from pruning_core.pruner import Pruner, open_units
 from pruning_core.replicas import Replicas
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-WITHOUT_EFFECT = (nn.Dropout, nn.Identity)
+WITHOUT_EFFECT = (nn.Dropout, ReplicaDropout, nn.Identity)
 
 
 class CompactionError(ValueError):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from pruning_core.dropout import ReplicaDropout, use_replica_dropout
 from pruning_core.networks import Backward, StackedForward
 from pruning_core.pruner import Pruner, hard_mask
 
@@ -55,7 +56,7 @@ class Replicas:
     Raises:
         ValueError: the network has no `Pruner`.
 
-    Dropout draws from torch's global generator: with it, a replica does depend on its neighbours.
+    Of random layers it may have `nn.Dropout` (see `ReplicaDropout`); other random operations raise vmap's RuntimeError.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Replicas:
             for seed in seeds:
                 torch.manual_seed(seed)
                 networks.append(build())
+                use_replica_dropout(networks[-1])
         pruners = [(name, m) for name, m in networks[0].named_modules() if isinstance(m, Pruner)]
         if not pruners:
             raise ValueError("the network has no Pruner layer, so there is nothing to prune")
@@ -78,8 +80,11 @@ class Replicas:
         }
         self.buffers = {name: stacked.to(device) for name, stacked in buffers.items()}
         self.network = networks[0]
-        self._forward = vmap(self._one_forward, randomness="different")
-        self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
+        self.dropout_states = [
+            f"{name}.state" for name, m in self.network.named_modules() if isinstance(m, ReplicaDropout)
+        ]
+        self._forward = vmap(self._one_forward)
+        self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None))
         # Not that of a base class: a subclass may compute something else.
         self._stacked_forward: StackedForward | None = vars(type(networks[0])).get("stacked_forward")
 
@@ -128,6 +133,8 @@ class Replicas:
         """
         if self._stacked_forward is not None:
             return self._stacked_forward(self.network, self.parameters, x_RBF)
+        for name in self.dropout_states:
+            self.buffers[name] += 1
         with torch.enable_grad():
             logits_RBC = self.logits(x_RBF)
         trained = {name: p for name, p in self.parameters.items() if p.requires_grad}
