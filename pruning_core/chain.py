@@ -5,12 +5,15 @@ subset of the weights (`block`), several proposals a step (`proposals`), a tempe
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pruning_core.config import TrialConfig
 from pruning_core.replicas import ReplicaRandom
+
+if TYPE_CHECKING:
+    from pruning_core.config import TrialConfig
 
 DRAWS_AT_ONCE = 2**16
 
@@ -38,7 +41,7 @@ class MarkovChain:
         random: the replicas' random numbers.
     """
 
-    def __init__(self, config: TrialConfig, units: list[int], random: ReplicaRandom) -> None:
+    def __init__(self, config: "TrialConfig", units: list[int], random: ReplicaRandom) -> None:
         self.config = config
         self.units = units
         self.random = random

@@ -7,15 +7,18 @@ only: `stacked_forward` below is a shortcut for the network that most searches t
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruning_core.config import TrialConfig
 from pruning_core.pruner import Pruner
 
-NetworkFactory = Callable[[TrialConfig, int, int], nn.Module]
+if TYPE_CHECKING:
+    from pruning_core.config import TrialConfig
+
+NetworkFactory = Callable[["TrialConfig", int, int], nn.Module]
 Backward = Callable[[Tensor], dict[str, Tensor]]
 StackedForward = Callable[[nn.Module, Mapping[str, Tensor], Tensor], tuple[Tensor, Backward]]
 
@@ -82,6 +85,6 @@ class GatedMLP(nn.Module):
         return h_RHB.mT, backward
 
 
-def gated_mlp(config: TrialConfig, features: int, classes: int) -> nn.Module:
+def gated_mlp(config: "TrialConfig", features: int, classes: int) -> nn.Module:
     """The default network of a configuration (`hidden`, `keep`, `initial_weight`)."""
     return GatedMLP(features, classes, config.keep, config.hidden, config.initial_weight)

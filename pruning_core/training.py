@@ -14,15 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning_core.chain import MarkovChain
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 from pruning_core.datasets import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
-from pruning_core.losses import pruner_gradients, pruner_losses
+from pruning_core.inner_loop import InnerLoop
 from pruning_core.networks import NetworkFactory, gated_mlp
-from pruning_core.optimizer import AdamW, Group
 from pruning_core.pruner import open_units
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_entropy_and_gradient
+from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.strategies import alpha_strategy
 
 
@@ -71,21 +69,10 @@ class Training:
         self.replicas = Replicas(lambda: network(config, features, classes), seeds, device)
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
+        train = self.data.train
+        batch_size = config.batch_size or min(LARGEST_DEFAULT_BATCH, -(-len(train.y) // 8))
+        self.loop = InnerLoop(config, self.replicas, self.random, train.x, train.y, batch_size)
         self.units = [w.shape[1] for w in self.replicas.pruner_weights]
-        self.chain = MarkovChain(config, self.units, self.random) if config.chain else None
-        for weights_RN in self.replicas.pruner_weights:
-            weights_RN.requires_grad_(not config.chain)
-        pruners = {name: self.replicas.parameters[name] for name in self.replicas.pruner_names}
-        network_parameters = {name: p for name, p in self.replicas.parameters.items() if name not in pruners}
-        self.optimizer = AdamW(
-            [
-                Group(network_parameters, config.learning_rate, config.weight_decay),
-                Group(pruners, config.pruner_learning_rate),
-            ]
-        )
-        rows = len(data.train.y)
-        self.steps = -(-rows // (config.batch_size or min(LARGEST_DEFAULT_BATCH, -(-rows // 8))))
-        self.batch_size = rows // self.steps
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         self.history = History(
             config, list(seeds), _gate_names(self.units, data.feature_names), sum(self.replicas.keeps)
@@ -127,34 +114,22 @@ class Training:
     def _epoch(self) -> EpochRecord:
         """Trains one epoch. Nothing is read back from the device before its end."""
         alpha_R, lambda_R, mu_R = self.strategy.alpha_R, self.strategy.lambda_R, self.strategy.mu_R
-        train, replicas = self.data.train, self.replicas
-        order = self.random.permutations(len(train.y))[:, : self.steps * self.batch_size]
-        batches_SRB = order.unflatten(1, (self.steps, self.batch_size)).transpose(0, 1).contiguous()
-        sums_KR = torch.zeros(4, len(replicas), device=alpha_R.device)
-        alpha_float_R = alpha_R.float()
-        if self.chain is not None:
-            self.chain.start_epoch(self.steps)
-        for rows_RB in batches_SRB:
-            rows = rows_RB.view(-1)  # index_select by flat indices: 4 % of a step less than x[rows_RB]
-            x_RBF = train.x.index_select(0, rows).view(*rows_RB.shape, -1)
-            y_RB = train.y.index_select(0, rows).view_as(rows_RB)
-            sums_KR += self._step(x_RBF, y_RB, alpha_float_R)
-        classification_R, selection_R, rejection_R, acceptance_R = sums_KR / self.steps
+        classification_R, selection_R, rejection_R, acceptance_R = self.loop.epoch(alpha_R)
         self._put_back_settled()
 
-        weights_RN = torch.cat([w.detach() for w in replicas.pruner_weights], dim=1)
+        weights_RN = torch.cat([w.detach() for w in self.replicas.pruner_weights], dim=1)
         gates_RN = torch.sigmoid(weights_RN)
         weight_variance_R, gate_variance_R = weights_RN.var(1, correction=0), gates_RN.var(1, correction=0)
         pruner_R = selection_R + self.config.rejection_weight * rejection_R
         monitored_R = weight_variance_R if self.config.plateau_monitor == "weights" else gate_variance_R
         self.strategy.update(classification_R, pruner_R, monitored_R)
 
-        validation = self.data.validation
+        validation, replicas = self.data.validation, self.replicas
         values = {
             "classification_loss": classification_R,
             "selection_loss": selection_R,
             "rejection_loss": rejection_R,
-            "total_loss": classification_R + alpha_float_R * pruner_R,
+            "total_loss": classification_R + alpha_R.float() * pruner_R,
             "alpha": alpha_R,
             "lambda_": lambda_R,
             "mu": mu_R,
@@ -170,38 +145,6 @@ class Training:
         }
         table = torch.stack([values[q].double() for q in QUANTITIES]).cpu().numpy()
         return EpochRecord(len(self.history) + 1, *table)
-
-    @torch.no_grad()
-    def _step(self, x_RBF: Tensor, y_RB: Tensor, alpha_R: Tensor) -> Tensor:
-        """One step of back-propagation and, for `markov`, of the chain.
-
-        The losses' gradients are written out; `backward` takes the one of L_cla through the network.
-
-        Returns L_cla, L_sel, L_rej and the acceptance, (4, R).
-        """
-        config, replicas = self.config, self.replicas
-        weights, keeps = replicas.pruner_weights, replicas.keeps
-
-        def total(classification_R: Tensor, selection_R: Tensor, rejection_R: Tensor) -> Tensor:
-            return classification_R + alpha_R * (selection_R + config.rejection_weight * rejection_R)
-
-        def total_at(moved: list[Tensor]) -> Tensor:
-            classification_R = cross_entropy(replicas.logits(x_RBF, moved), y_RB)
-            return total(classification_R, *pruner_losses(moved, keeps, config.rejection))
-
-        logits_RBC, backward = replicas.logits_and_backward(x_RBF)
-        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB)
-        selection_R, rejection_R = pruner_losses(weights, keeps, config.rejection)
-        gradients = backward(to_logits_RBC)
-        if self.chain is None:
-            of_pruners = pruner_gradients(weights, keeps, config.rejection, config.rejection_weight)
-            for name, gradient_RN in zip(replicas.pruner_names, of_pruners, strict=True):
-                gradients[name] = torch.addcmul(gradients[name], gradient_RN, alpha_R.unsqueeze(1))
-            acceptance_R = torch.full_like(alpha_R, torch.nan)
-        else:
-            acceptance_R = self.chain.step(weights, total(classification_R, selection_R, rejection_R), total_at)
-        self.optimizer.step(gradients)
-        return torch.stack([classification_R, selection_R, rejection_R, acceptance_R])
 
     def _complete(self, gates_RN: Tensor) -> Tensor:
         """Whether each replica has exactly n open gates in each pruner, all within `tolerance` of 0 or 1, (R,)."""
@@ -247,7 +190,7 @@ class Training:
         return {
             "parameters": {name: p.detach() for name, p in self.replicas.parameters.items()},
             "buffers": self.replicas.buffers,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.loop.optimizer.state_dict(),
             "strategy": self.strategy.state_dict(),
             "random": self.random.state_dict(),
             "recent_gates": list(self.recent_gates),
@@ -266,7 +209,7 @@ class Training:
             for name, parameter in self.replicas.parameters.items():
                 parameter.copy_(state["parameters"][name])
         self.replicas.buffers = state["buffers"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.loop.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)

@@ -210,8 +210,8 @@ def test_in_training_both_points_are_measured_on_the_same_rows_and_network(
         epochs=3,
     )
     run = train(config, data, range(3), device="cpu")
-    assert run.chain is not None
-    step, taken, rejected = run.chain.step, 0, 0
+    assert run.loop.chain is not None
+    step, taken, rejected = run.loop.chain.step, 0, 0
 
     def watched(weights: list[Tensor], loss_R: Tensor, total_loss: TotalLoss) -> Tensor:
         nonlocal taken, rejected
@@ -222,7 +222,7 @@ def test_in_training_both_points_are_measured_on_the_same_rows_and_network(
         taken, rejected = taken + int((acceptance > 0).sum()), rejected + int((acceptance < 1).sum())
         return acceptance
 
-    monkeypatch.setattr(run.chain, "step", watched)
+    monkeypatch.setattr(run.loop.chain, "step", watched)
     records = list(run)
     assert taken > 5
     assert rejected > 5
@@ -231,8 +231,8 @@ def test_in_training_both_points_are_measured_on_the_same_rows_and_network(
 
 def test_in_training_only_the_chain_moves_the_pruner_weights(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(TrialConfig(keep=4, strategy="markov", epochs=2), data, range(2), device="cpu")
-    assert run.chain is not None
-    monkeypatch.setattr(run.chain, "step", lambda weights, loss_R, total_loss: torch.zeros_like(loss_R))
+    assert run.loop.chain is not None
+    monkeypatch.setattr(run.loop.chain, "step", lambda weights, loss_R, total_loss: torch.zeros_like(loss_R))
     before = [p.detach().clone() for p in run.replicas.network_parameters]
     list(run)
     assert all(bool((w == 3).all()) for w in run.replicas.pruner_weights)

@@ -111,8 +111,8 @@ def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor],
         return orders[-1]
 
     monkeypatch.setattr(run.random, "permutations", watched_permutations)
-    if run.chain is not None:
-        step = run.chain.step
+    if run.loop.chain is not None:
+        step = run.loop.chain.step
         trajectory.append(run.replicas.pruner_weights[0].detach().clone())
 
         def watched_step(weights: list[Tensor], *arguments: Any) -> Tensor:
@@ -120,7 +120,7 @@ def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor],
             trajectory.append(weights[0].detach().clone())
             return acceptance_R
 
-        monkeypatch.setattr(run.chain, "step", watched_step)
+        monkeypatch.setattr(run.loop.chain, "step", watched_step)
     return orders, trajectory
 
 

@@ -16,7 +16,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from small_search import SmallSearch, small_search
 
-from pruning_core.training import Training
+from pruning_core.inner_loop import InnerLoop
 from search.cli import main
 from search.replay import RecordedTrial, differences, other_versions, read_trial, start, vary
 from search.study import StudyError
@@ -101,8 +101,8 @@ def test_curves_and_weights_are_those_of_the_worker(recorded: RecordedTrial, sea
 
 
 def test_replay_runs_under_a_debugger_without_ray_and_optuna(searched: SmallSearch) -> None:
-    _, first_statement, *_ = sorted({line for *_, line in Training._step.__code__.co_lines() if line})
-    commands = [f"b pruning_core/training.py:{first_statement}", "c", "p ('stopped at', self.config.strategy)"]
+    _, first_statement, *_ = sorted({line for *_, line in InnerLoop.epoch.__code__.co_lines() if line})
+    commands = [f"b pruning_core/inner_loop.py:{first_statement}", "c", "p ('stopped at', self.config.strategy)"]
     commands += ["import sys", "p sorted({'ray', 'optuna'} & set(sys.modules))", "q"]
     options = [argument for command in commands for argument in ("-c", command)]
     run = searched.run("stepped", stopped=False).info.run_id
