@@ -15,7 +15,7 @@ from pruning_core.training import Training, train
 
 QUICK: dict[str, Any] = {  # all replicas complete, by back-propagation within 40 epochs and by the chain within 90
     **{"keep": 4, "hidden": (8,), "lambda_start": 0.3, "growth": 1.3, "pruner_learning_rate": 0.2},
-    **{"delta": 1.0, "epochs": 100, "settle_epochs": 4},
+    **{"delta": 1.0, "epochs": 100, "settle_epochs": 4, "learning_rate": 3e-3},
 }
 MARKOV = {"strategy": "markov", "growth": 1.2, "delta": 0.3, "block": 1.0, "proposals": 1}
 
