@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pruning_core.dropout import ReplicaDropout
@@ -37,6 +39,26 @@ class Compacted:
 
     network: nn.Sequential
     inputs: Tensor
+
+
+@dataclass(frozen=True)
+class PrunedReplica:
+    """The pruned network of one seed as plain data, to be sent and to be stored.
+
+    Args:
+        seed: that it was trained with.
+        validation_accuracy, test_accuracy: under the hard mask, in [0, 1].
+        inputs: the names of the n columns that it takes, in this order, standardised.
+        layers: as `describe` describes them.
+        tensors: of the layers, `0.weight` and so on.
+    """
+
+    seed: int
+    validation_accuracy: float
+    test_accuracy: float
+    inputs: tuple[str, ...]
+    layers: list[dict[str, Any]]
+    tensors: dict[str, NDArray[np.float32]]
 
 
 @dataclass

@@ -23,6 +23,7 @@ NAMED_SOURCES = ("digits", "breast_cancer", "wine")
 FILE_TYPES = (".csv", ".tsv", ".parquet", ".feather")
 SPLIT_SEED = 0
 PARTS = ("training", "validation", "test")
+HEAD = 5
 
 
 class DataError(ValueError):
@@ -42,13 +43,30 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Columns and classes as they stand in the source: what a published model speaks to its users.
+
+    ``columns`` are all feature columns in their order, those left out as constant among them, and ``dtypes``
+    their types in pandas' words. ``head`` are a few rows of the training part, (rows, columns) float64.
+    ``classes`` are int, float, bool or str, in the order of the class names. ``named`` is whether the columns
+    have names there: the named sets are arrays.
+    """
+
+    columns: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    head: np.ndarray
+    classes: tuple[int | float | bool | str, ...]
+    named: bool
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A classification set, ready to train on.
 
-    ``mean`` and ``scale`` are (F,) float32 tensors of the training part, so that raw = x * scale + mean.
+    ``mean`` and ``scale`` are (F,) float64 tensors of the training part, so that raw = x * scale + mean.
     ``test`` is None where it must not be seen. ``dropped`` names the columns left out because they are
     constant in the training part. ``fingerprint`` is a SHA-256 over raw values, labels, feature names and
-    split: equal fingerprints mean equal data.
+    split: equal fingerprints mean equal data. ``source`` is None for a set that was made in memory.
     """
 
     name: str
@@ -61,6 +79,7 @@ class Dataset:
     scale: Tensor
     fingerprint: str
     dropped: tuple[str, ...]
+    source: Source | None = None
 
     def without_test(self) -> "Dataset":
         """The same data without its test part: all that a search and its workers get to see."""
@@ -90,8 +109,13 @@ class _Table:
     name: str
     values: np.ndarray
     feature_names: Sequence[str]
+    dtypes: Sequence[str]
     labels: np.ndarray
-    class_names: Sequence[str]
+    classes: Sequence[Any]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(map(str, self.classes))
 
 
 def load_dataset(
@@ -138,7 +162,10 @@ def load_dataset(
     _check_keep(keep, len(names), len(dropped), source)
     x_parts = [table.values[np.ix_(part, varies)] for part in rows]
     y_parts = [table.labels[part].astype(np.int64) for part in rows]
-    name, class_names = table.name, tuple(map(str, table.class_names))
+    name, class_names = table.name, table.class_names
+    head = table.values[rows[0][:HEAD]]
+    columns, dtypes = tuple(table.feature_names), tuple(table.dtypes)
+    original = Source(columns, dtypes, head, tuple(table.classes), source not in NAMED_SOURCES)
     del table  # the rows may be many, and they have been copied
     fingerprint = _fingerprint((names, class_names), [*x_parts, *y_parts, *rows])
     _refuse_gaps(x_parts, names, source, impute)
@@ -154,10 +181,11 @@ def load_dataset(
         train=train,
         validation=validation,
         test=test,
-        mean=torch.from_numpy(mean.astype(np.float32)),
-        scale=torch.from_numpy(scale.astype(np.float32)),
+        mean=torch.from_numpy(mean),
+        scale=torch.from_numpy(scale),
         fingerprint=fingerprint,
         dropped=tuple(dropped),
+        source=original,
     )
 
 
@@ -168,14 +196,14 @@ def _read_named(source: str) -> _Table:
         path = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
         array = np.loadtxt(str(path), delimiter=",")
         names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
-        return _Table(source, array[:, :-1], names, array[:, -1].astype(np.int64), "0123456789")
+        return _Table(source, array[:, :-1], names, ["float64"] * 64, array[:, -1].astype(np.int64), range(10))
     from sklearn import datasets
 
     bunch = datasets.load_breast_cancer() if source == "breast_cancer" else datasets.load_wine()
     # classes are numbered in the order of their names, as they are for files
     class_names, order = np.unique(bunch.target_names, return_inverse=True)
     names = [str(name) for name in bunch.feature_names]
-    return _Table(source, bunch.data, names, order[bunch.target], list(class_names))
+    return _Table(source, bunch.data, names, ["float64"] * len(names), order[bunch.target], class_names.tolist())
 
 
 def _read_file(path: Path, source: str, target: str | None) -> _Table:
@@ -209,7 +237,7 @@ def _read_file(path: Path, source: str, target: str | None) -> _Table:
             f"data.target = {target!r} must be a column of {source!r}, which has {_some(frame.columns)}"
             f"{_hint(target, frame.columns)}"
         )
-    labels, class_names = _encode(frame.pop(target))
+    labels, classes = _encode(frame.pop(target))
     text = [name for name, dtype in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
     if text:
         column = frame[text[0]].dropna()
@@ -218,11 +246,11 @@ def _read_file(path: Path, source: str, target: str | None) -> _Table:
             f"data.source = {source!r} must have numeric feature columns only, unlike {_some(text)}{example}"
         )
     values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return _Table(path.name, values, list(frame.columns), labels, class_names)
+    return _Table(path.name, values, list(frame.columns), list(map(str, frame.dtypes)), labels, classes)
 
 
-def _encode(column: "pd.Series[Any]") -> tuple[np.ndarray, Sequence[str]]:
-    """Labels of any kind as numbers in the sorted order of the classes, and the names of the classes."""
+def _encode(column: "pd.Series[Any]") -> tuple[np.ndarray, list[Any]]:
+    """Labels of any kind as numbers in the sorted order of the classes, and the classes."""
     import pandas as pd
 
     missing = int(column.isna().sum())
@@ -239,7 +267,7 @@ def _encode(column: "pd.Series[Any]") -> tuple[np.ndarray, Sequence[str]]:
     elif np.array_equal(column, column.astype(np.int64)):
         column = column.astype(np.bool_ if pd.api.types.is_bool_dtype(column.dtype) else np.int64)
     classes, codes = np.unique(column.to_numpy(), return_inverse=True)
-    return codes, [str(name) for name in classes]
+    return codes, classes.tolist()
 
 
 def _stratified(labels: np.ndarray, class_names: Sequence[str], split: np.ndarray) -> list[np.ndarray]:

@@ -3,6 +3,8 @@
 Everything here follows the section "What a finished run is" of the deck's formula sheet.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,12 @@ def outcome(complete: bool, active: int, keep: int) -> str:
     if active == keep:
         return "undecided"
     return "too little" if active > keep else "collapsed"
+
+
+def best_complete(completion_epochs: Sequence[int | None], accuracies: Sequence[float]) -> int | None:
+    """The most accurate replica of those that completed, the first of equals; None if none did."""
+    complete = [r for r, epoch in enumerate(completion_epochs) if epoch is not None]
+    return max(complete, key=lambda r: accuracies[r], default=None)
 
 
 def hopeless(

@@ -106,7 +106,21 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
             "points, since equal seeds mean equal initial weights and equal batches.",
         ),
     ]
+    if model := search.result.get("model"):
+        blocks.append(Text(_model(model, winners, data)))
     return Section("The result on the test part", blocks)
+
+
+def _model(model: Mapping[str, Any], winners: Sequence[float], data: Dataset | None) -> str:
+    """Which of the winner's networks is registered, and how accurate that one is."""
+    accuracy, rows = model["test_accuracy"], len(data.test.y) if data and data.test else None
+    right = f"{points(accuracy)} % of the test rows" + (f" ({round(accuracy * rows):,} of {rows:,})" if rows else "")
+    return (
+        f"MLflow has one of these networks as the model {model['uri']}: that of seed {model['seed']}, which of the "
+        f"complete seeds is the most accurate on the validation part ({points(model['validation_accuracy'])} %). It is "
+        f"right for {right}; the mean over {count(len(winners), 'seed')} is "
+        f"{estimate(winners).short}. It takes the columns as they are in the data and gives class labels."
+    )
 
 
 def _verdict(best: str, winners: Sequence[float], networks: Networks) -> str:

@@ -16,9 +16,11 @@ import ray
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
 from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
-from pruning_core.training import train
+from pruning_core.progress import best_complete
+from pruning_core.training import Training, train
 from search.sampler import completed_fraction, last_accuracy
 from search.study import Study
 
@@ -29,7 +31,10 @@ SEEDS_PER_TASK = 8
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test accuracies."""
+    """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test accuracies.
+
+    `network` is that of the complete seed with the highest validation accuracy; the test part has no say in it.
+    """
 
     trial: FrozenTrial
     config: dict[str, Any]
@@ -39,6 +44,7 @@ class Confirmed:
     test: list[float]
     selected: list[list[str]]
     replica_epochs: int
+    network: PrunedReplica | None
 
     @property
     def complete(self) -> bool:
@@ -83,13 +89,37 @@ def candidates(trials: Sequence[FrozenTrial], strategy: str) -> list[FrozenTrial
 
 
 def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], threads: int) -> dict[str, Any]:
-    """Trains a configuration with the given seeds to its end; returns its `trial.json` and the test accuracies."""
+    """Trains a configuration with the given seeds to its end.
+
+    Returns:
+        Its `trial.json`, the test accuracies as `test_per_seed`, and as `network` the best complete replica or None.
+    """
     assert data.test is not None
     torch.set_num_threads(threads)
     run = train(TrialConfig(**config), data.without_test(), seeds)
     for _ in run:
         pass
-    return {**run.result(), "test_per_seed": run.accuracy(data.test)}
+    test = run.accuracy(data.test)
+    return {**run.result(), "test_per_seed": test, "network": best_network(run, test)}
+
+
+def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None:
+    """The pruned network of the complete replica with the highest validation accuracy, None if none is complete."""
+    result: dict[str, Any] = run.result()
+    validation_R, data = result["pruned_accuracy"]["per_seed"], run.data
+    best = best_complete(result["completion_epoch"], validation_R)
+    if best is None:
+        return None
+    features = len(data.feature_names)
+    compacted = compact(one_replica(run.replicas, best), torch.zeros(features), torch.ones(features))
+    return PrunedReplica(
+        seed=result["seeds"][best],
+        validation_accuracy=validation_R[best],
+        test_accuracy=test_R[best],
+        inputs=tuple(data.feature_names[int(i)] for i in compacted.inputs),
+        layers=describe(compacted.network),
+        tensors={name: tensor.numpy() for name, tensor in compacted.network.state_dict().items()},
+    )
 
 
 def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Confirmed]:
@@ -141,6 +171,9 @@ def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
         test=all_of(lambda p: p["test_per_seed"]),
         selected=all_of(lambda p: p["selected"]),
         replica_epochs=sum(p["epochs_run"] * w for p, w in zip(parts, weights, strict=True)),
+        network=max(
+            (part["network"] for part in parts if part["network"]), key=lambda n: n.validation_accuracy, default=None
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pruning_core.compaction import Compacted, compact, describe, one_replica, rebuild
+from pruning_core.progress import best_complete
 from pruning_core.training import Training
 from search.study import StudyError
 
@@ -61,12 +62,12 @@ def choose_replica(result: Mapping[str, Any], seed: int | None) -> int:
         if seed not in seeds:
             raise StudyError(f"--seed {seed} must be one of the trial's seeds {', '.join(map(str, seeds))}")
         return int(seeds.index(seed))
-    complete = [r for r, epoch in enumerate(epochs) if epoch is not None]
-    if not complete:
+    best = best_complete(epochs, accuracies)
+    if best is None:
         raise StudyError(
             f"none of the trial's seeds completed the pruning: --seed must name one of {', '.join(map(str, seeds))}"
         )
-    return max(complete, key=lambda r: accuracies[r])
+    return best
 
 
 def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica: int) -> Written:

@@ -14,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from pruning_core.datasets import Dataset
+from search.confirmation import Confirmed
 from search.sampler import completed_fraction, last_accuracy
 from search.study import Study
 from search.summary import TrialEnding
@@ -98,6 +100,18 @@ class Recorder(Callback):
     def run_id(self, number: int) -> str:
         """The MLflow run of a trial."""
         return self.writer.submit(self._start, self._ledger_trial(number)).result()
+
+    def publish(self, best: Confirmed, data: Dataset) -> dict[str, Any] | None:
+        """Registers the winner's pruned network in MLflow; the entry `model` of `deeppp search --json`, if it can."""
+        if best.network is None:
+            warn("no fresh seed completed the pruning, so there is no network to register in MLflow")
+            return None
+        number, impute = best.trial.number, self.study.data.impute
+        try:
+            return self.writer.submit(self.tracking.log_model, number, best.network, data, impute).result()
+        except TrackingError as error:
+            warn(f"the pruned network is not registered in MLflow: {error}")
+            return None
 
     def close(self, result: dict[str, Any], ending: SearchEnding) -> None:
         """Delivers what is still to be logged and closes the parent run."""

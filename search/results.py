@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient

@@ -128,6 +128,8 @@ def search(
         display.confirming()
         confirmed = confirm(study, ledger, data)
         result = summarise(study, ledger, confirmed, recorder, time.monotonic() - started) | where
+        if result["winner"]:
+            result["model"] = recorder.publish(confirmed[result["winner"]], data)
         ending = "finished"
     except KeyboardInterrupt:
         ending = "interrupted"

@@ -262,5 +262,10 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
     else:
         best = result["strategies"][result["winner"]]
         console.print(f"\n[bold]{result['winner']}[/] wins and most often keeps: {', '.join(best['selected'])}")
+    if model := result.get("model"):
+        console.print(
+            f"its pruned network as an MLflow model:  [bold]{model['uri']}[/]  "
+            f"(seed {model['seed']}, test {percent(model['test_accuracy'])})"
+        )
     where = "" if output == "runs" else f" --output {output}"
     console.print(f"\nevery trial in MLflow:  [bold]deeppp ui{where}[/]")

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -29,6 +30,8 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from pruning_core.compaction import PrunedReplica
+from pruning_core.datasets import Dataset
 from search import figures, summary
 from search.summary import TrialEnding
 
@@ -219,6 +222,40 @@ class Tracking:
             with self._artifacts(run_id) as staging:
                 _write(staging / "confirmation.json", confirmation)
 
+    def log_model(
+        self, number: int, network: PrunedReplica, data: Dataset, impute: str | None
+    ) -> dict[str, str | int | float]:
+        """Registers a trial's pruned network as a model, under the study's name.
+
+        It belongs to the run of the trial, whose parameters made it, and the parent run shows it too.
+
+        Args:
+            number: a trial that `start_trial` has seen.
+            network: of one of its confirmation seeds.
+            data: that it was trained on.
+            impute: how the study fills missing values.
+
+        Returns:
+            The entry `model` of `deeppp search --json`.
+        """
+        from search.mlflow_model import publish
+
+        run_id = self._child(number).run_id
+        values = {
+            "model_validation_accuracy": network.validation_accuracy,
+            "model_test_accuracy": network.test_accuracy,
+        }
+        with self._reporting("register the pruned network"):
+            address = publish(self._client, self.experiment, (run_id, self._parent), network, data, impute)
+            self._log_now(run_id, values, {"model": address})
+        return {
+            "uri": address,
+            "trial": number,
+            "seed": network.seed,
+            "validation_accuracy": network.validation_accuracy,
+            "test_accuracy": network.test_accuracy,
+        }
+
     def close_search(self, result: Mapping[str, Any], ending: SearchEnding) -> None:
         """Ends the parent run: the winner's accuracies, the best trial of each strategy, `search.json`.
 
@@ -237,6 +274,9 @@ class Tracking:
         for name, entry in strategies.items():
             values[f"test_accuracy.{name}"] = summary.number(entry.get("test"), "mean")
         tags = {f"best.{name}": summary.describe_best(entry) for name, entry in strategies.items()}
+        if model := result.get("model"):
+            values |= {f"model_{name}": model[name] for name in ("validation_accuracy", "test_accuracy")}
+            tags["model"] = model["uri"]
         best = tags.get(f"best.{winner}", "no trial was confirmed")
         note = f"{result.get('trials', len(self._children))} trials, search {ending}  \nbest: {winner}, {best}"
         with self._reporting("close the search"):

@@ -1,4 +1,6 @@
-"""What all tests share: one thread, reproducible hypothesis examples, and a small data set made in memory."""
+"""What all tests share: one thread, reproducible hypothesis examples, a small data set, an empty MLflow store."""
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,3 +36,13 @@ def data() -> Dataset:
         fingerprint="blobs",
         dropped=(),
     )
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing else: making one takes over a second."""
+    from search.tracking import Tracking
+
+    folder = tmp_path_factory.mktemp("store")
+    Tracking(f"sqlite:///{folder / 'mlflow.db'}", "none", folder / "mlartifacts")
+    return folder / "mlflow.db"

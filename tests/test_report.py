@@ -123,6 +123,11 @@ def test_the_opening_gives_the_numbers_of_the_search(page: Page, made: Path) -> 
     assert "Without pruning, the same network reaches" in page.text
 
 
+def test_the_registered_network_is_told_apart_from_the_mean_over_seeds(page: Page) -> None:
+    assert "the model models:/made/1: that of seed 1000002" in page.text
+    assert "right for 92.6 % of the test rows (25 of 27); the mean over" in page.text
+
+
 def test_the_report_is_logged_to_the_search_with_its_figures(page: Page, made: Path) -> None:
     search = read_search("made", made)
     names = {Path(file.path).name for file in search.client.list_artifacts(search.parent_run_id, "report")}

@@ -15,12 +15,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from pruning_core.compaction import PrunedReplica
+from pruning_core.datasets import load_dataset
 from search.tracking import Tracking, TrackingError
 
 CONFIG = {"strategy": "plateau", "keep": 4, "growth": 1.1, "plateau_threshold": 1e-05, "hidden": [64, 32]}
@@ -84,14 +87,6 @@ def search_result(run_id: str) -> dict[str, Any]:
         "strategies": {"plateau": entry},
         "winner": "plateau",
     }
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing else: making one takes over a second."""
-    folder = tmp_path_factory.mktemp("store")
-    Tracking(f"sqlite:///{folder / 'mlflow.db'}", "none", folder / "mlartifacts")
-    return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -567,13 +562,20 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_on_a_server(server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_search_on_a_server(
+    server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracking = Tracking(server, "quick", tmp_path / "mlartifacts")
     parent = open_search(tracking, tmp_path)
     run_id = tracking.start_trial(0, CONFIG)
     tracking.finish_trial(0, write_trial(tmp_path / "trial"), "complete")
     tracking.log_confirmation(0, search_result(run_id)["strategies"]["plateau"])
-    tracking.close_search(search_result(run_id), "finished")
+    data = load_dataset("wine", keep=2, folder=tmp_path)
+    layers: list[dict[str, Any]] = [{"type": "linear", "inputs": 2, "outputs": 3}]
+    tensors = {"0.weight": np.ones((3, 2), np.float32), "0.bias": np.array([0, 1, 0], np.float32)}
+    network = PrunedReplica(7, 0.9, 0.8, data.feature_names[:2], layers, tensors)
+    model = tracking.log_model(0, network, data, None)
+    tracking.close_search(search_result(run_id) | {"model": model}, "finished")
     client = MlflowClient(server)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -582,6 +584,10 @@ def test_a_search_on_a_server(server: str, tmp_path: Path, capfd: pytest.Capture
     assert len(curve(client, run_id, "alpha")) == EPOCHS
     assert artifacts(client, run_id) >= {"trial.json", "gates.npz", "gates.png", "confirmation.json"}
     assert client.get_run(parent).info.status == "FINISHED"
+    assert client.get_run(parent).data.metrics["model_test_accuracy"] == 0.8
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    assert list(mlflow.pyfunc.load_model("models:/quick/1").predict(np.ones((4, 13)))) == ["class_1"] * 4
     assert list((tmp_path / "server" / "artifacts").rglob("gates.png"))
+    assert list((tmp_path / "server" / "artifacts").rglob("network.safetensors"))
     assert not (tmp_path / "mlartifacts").exists()
     assert capfd.readouterr() == ("", "")

@@ -1,0 +1,88 @@
+"""The pruned network as MLflow loads it: a copy of this file lies in the `code` folder of every registered model.
+
+It needs NumPy, pandas and safetensors, and nothing of deepPP, PyTorch or pickle.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+WEIGHTS, DESCRIPTION = "network.safetensors", "network.json"
+
+
+class PrunedNetwork:
+    """Classifies raw rows.
+
+    Args:
+        folder: holds the weights and the description of the network.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        self.tensors = load_file(folder / WEIGHTS)
+        self.classes = np.array(self.description["classes"])
+
+    def predict(self, model_input: "pd.DataFrame | NDArray[Any]", params: dict[str, Any] | None = None) -> NDArray[Any]:
+        """The class of each row, as the data has it, (rows,).
+
+        Args:
+            model_input: the columns of the data as they are there, not standardised: a frame that has the kept
+                ones under their names, or all columns in the order of the data. Columns that were dropped may hold
+                anything.
+            params: not used; MLflow hands it on.
+
+        Raises:
+            ValueError: columns are missing, or values where the study did not fill them.
+        """
+        return self.classes[self.logits(model_input).argmax(1)]
+
+    def logits(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.float32]:
+        """The logits of raw rows, (rows, C)."""
+        raw_Bn = self._kept(rows)
+        standardised_Bn = (raw_Bn - self.description["mean"]) / self.description["scale"]
+        if self.description["impute"] == "mean":
+            standardised_Bn = np.where(np.isnan(raw_Bn), 0.0, standardised_Bn)
+        elif np.isnan(raw_Bn).any():
+            gaps = np.flatnonzero(np.isnan(raw_Bn).any(axis=0))
+            raise ValueError(f"values are missing in {', '.join(self._names[i] for i in gaps)}")
+        x = standardised_Bn.astype(np.float32)
+        for i, layer in enumerate(self.description["layers"]):
+            match layer["type"]:
+                case "linear":
+                    x = x @ self.tensors[f"{i}.weight"].T + self.tensors[f"{i}.bias"]
+                case "relu":
+                    x = np.maximum(x, 0)
+                case "tanh":
+                    x = np.tanh(x)
+                case "sigmoid":
+                    x = 1 / (1 + np.exp(-x))
+        return x
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self.description["inputs"])
+
+    def _kept(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.float64]:
+        """The columns that the network takes, (rows, n)."""
+        columns: list[str] = self.description["columns"]
+        if isinstance(rows, pd.DataFrame):
+            if set(self._names) <= set(rows.columns):
+                return rows[self._names].to_numpy(np.float64, na_value=np.nan)
+            rows = rows.to_numpy()
+        rows = np.asarray(rows, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != len(columns):
+            raise ValueError(
+                f"the rows must have the columns {', '.join(self._names)}, or all {len(columns)} columns of the data "
+                f"in their order, and have the shape {rows.shape}"
+            )
+        return rows[:, [columns.index(name) for name in self._names]]
+
+
+def _load_pyfunc(path: str) -> PrunedNetwork:
+    """What MLflow calls with the model's `data` folder."""
+    return PrunedNetwork(Path(path))
