@@ -75,6 +75,9 @@ class Data(Section):
     split: tuple[float, ...] = Field(
         (0.7, 0.15, 0.15), description="fractions of the training, validation and test part"
     )
+    split_seed: int = Field(
+        0, ge=0, lt=2**32, description="which rows go where; a study may be repeated on other splits"
+    )
     impute: Literal["mean"] | None = Field(None, description="mean fills missing values; null refuses them")
 
 

@@ -167,6 +167,7 @@ def test_the_fingerprint_tells_data_apart(tmp_path: Path) -> None:
         load(frame(label=[*LABELS[:-2], "yes", "no"]), tmp_path).fingerprint,
         load(frame().rename(columns={"width": "breadth"}), tmp_path).fingerprint,
         load(frame(), tmp_path, split=(0.6, 0.2, 0.2)).fingerprint,
+        load(frame(), tmp_path, split_seed=1).fingerprint,
     ]
     assert len(set(fingerprints)) == len(fingerprints)
     assert load(frame(), tmp_path, keep=1).fingerprint == fingerprints[0]
@@ -232,6 +233,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({}, {"split": (0.7, 0.2, 0.2)}, ["data.split", "0.7", "sum 1"]),
     ({}, {"split": (0.8, 0.2, 0.0)}, ["data.split", "above 0"]),
     ({}, {"split": (0.8, 0.2)}, ["data.split", "three"]),
+    ({}, {"split_seed": -1}, ["data.split_seed = -1", "0 ... 4294967295"]),
     ({}, {"impute": "median"}, ["data.impute", "'median'", "'mean'"]),
 ]
 

@@ -109,6 +109,7 @@ def test_names_that_look_like_numbers_stay_names(write: Any) -> None:
         ("window=3", "space.window", 3),
         ("resources.gpu=0.25", "resources.gpu", 0.25),
         ("data.impute=mean", "data.impute", "mean"),
+        ("data.split_seed=4", "data.split_seed", 4),
         ("name=other", "name", "other"),
     ],
 )
