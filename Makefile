@@ -21,14 +21,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing PyTorch into .venv"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	@echo "Installing the other dependencies into .venv"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,benchmarks]'
 	@touch $@
 
 search: $(INSTALLED) ## run the study studies/quick.yaml; its results go to runs/
 	$(BIN)/deeppp search studies/quick.yaml
 
 findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDINGS.md; an hour on two cores
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt mlxtend
 	$(BIN)/python -m studies.findings
 
 findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/

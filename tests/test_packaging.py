@@ -22,7 +22,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"] + EXTRAS["dev"]]
+REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["benchmarks"]]
 PACKAGES = ["pruning_core", "search", "studies"]
 CLUSTER = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
 

@@ -1,0 +1,231 @@
+"""Test accuracy of a searched pruning, without any refit, against inputs chosen by what people use today.
+
+    pip install -c constraints.txt -e '.[benchmarks]'
+    python benchmarks/accuracy.py [STUDY ...] [--splits 0 1 2 3 4] [--trials 40] [--output DIR] [--json FILE] [--quick]
+
+On each split of each study's data a search finds its winner, and each other method chooses as many inputs from the
+training part. The winner's network, with plain inputs in place of gates, is then trained on these alone: the same
+optimiser, batches and seeds, and the number of epochs that is best on validation. The test part is read once for each.
+A finished split in DIR is not repeated, so a run can be stopped and started again; after a change take another DIR.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pruning_core.config import TrialConfig
+from pruning_core.datasets import DataError, Dataset
+from pruning_core.networks import NetworkFactory
+from pruning_core.training import train
+from search.baselines import (
+    by_anova,
+    by_l1_path,
+    by_lassonet,
+    by_mutual_information,
+    by_random_forest,
+    by_recursive_elimination,
+    by_stochastic_gates,
+    with_inputs,
+)
+from search.confirmation import FIRST_FRESH_SEED
+from search.findings import estimate, gap, paired
+from search.study import StudyError, load_study, load_trial
+
+HERE = Path(__file__).parent
+STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")
+WINNER, DEFAULTS = "searched winner, no refit", "defaults without a search, no refit"
+FULL, RETRAINED = "all inputs", "the winner's inputs, refitted"
+BASELINES = ("ANOVA", "mutual information", "random forest", "RFE", "L1 path", "LassoNet", "STG")
+METHODS = (WINNER, DEFAULTS, RETRAINED, FULL, *BASELINES)
+
+
+def search(study: Path, split: int, trials: int, folder: Path) -> dict[str, Any]:
+    """Runs `deeppp search` as a process of its own; returns its JSON."""
+    result = folder / "search.json"
+    if not result.exists():
+        command = [sys.executable, "-m", "search", "search", str(study.resolve()), "--trials", str(trials)]
+        command += [
+            "--set",
+            f"data.split_seed={split}",
+            "--output",
+            str(folder.resolve()),
+            "--json",
+            str(result.resolve()),
+        ]
+        with (folder / "search.log").open("w") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=log, cwd=HERE.parent)
+    return dict(json.loads(result.read_text()))
+
+
+def choose(method: str, data: Dataset, config: TrialConfig) -> list[int]:
+    """The columns that a baseline chooses."""
+    match method:
+        case "ANOVA":
+            return by_anova(data, config.keep)
+        case "mutual information":
+            return by_mutual_information(data, config.keep)
+        case "random forest":
+            return by_random_forest(data, config.keep)
+        case "RFE":
+            return by_recursive_elimination(data, config.keep)
+        case "L1 path":
+            return by_l1_path(data, config.keep)
+        case "LassoNet":
+            return by_lassonet(data, config.keep, config.hidden)
+        case _:
+            return by_stochastic_gates(data, config.keep, config)
+
+
+def plain(columns: Sequence[int]) -> NetworkFactory:
+    """The default network on some inputs, its first layer initialised as that of a network with no others."""
+    gated = with_inputs(columns)
+
+    def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
+        network = gated(config, features, classes)
+        first = next(module for module in network.modules() if isinstance(module, nn.Linear))
+        bound = 1 / math.sqrt(len(columns))
+        nn.init.uniform_(first.weight, -bound, bound)
+        nn.init.uniform_(first.bias, -bound, bound)
+        return network
+
+    return build
+
+
+def refit(columns: Sequence[int], config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:
+    """Trains on some of the inputs for as many epochs as are best on validation (mean over the seeds)."""
+    assert data.test is not None
+    plainly = config.model_copy(update={"strategy": "fixed", "settle_epochs": config.epochs})
+    run = train(plainly, data.without_test(), seeds, network=plain(columns))
+    best: dict[str, Any] = {"validation": -1.0}
+    for record in run:
+        validation = float(record.full_accuracy.mean())
+        if validation > best["validation"]:
+            device = run.data.train.x.device
+            test_R = run.replicas.accuracy(data.test.x.to(device), data.test.y.to(device), pruned=False)
+            best = {"validation": validation, "test": float(test_R.mean()), "epochs": record.epoch}
+    return best | {"inputs": [data.feature_names[column] for column in columns]}
+
+
+def without_search(config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:
+    """What `deeppp trial` comes to with fresh seeds."""
+    assert data.test is not None
+    run = train(config, data.without_test(), seeds)
+    for record in run:
+        validation = record.pruned_accuracy
+    test = run.accuracy(data.test)
+    return {
+        "validation": float(validation.mean()),
+        "test": sum(test) / len(test),
+        "complete": run.history.outcomes().count("complete") / len(test),
+    }
+
+
+def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]:
+    """All methods on one split; kept in `folder`, with the search."""
+    result = folder / "accuracy.json"
+    if result.exists():
+        return dict(json.loads(result.read_text()))
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{path.stem}, split {split}"
+
+    def say(what: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {name}: {what}", file=sys.stderr, flush=True)
+
+    overrides = [f"data.split_seed={split}"]
+    data = load_study(path, overrides).load_data()
+    study, defaults = load_trial(path, overrides)
+    say(f"searching, {trials} trials")
+    found = search(path, split, trials, folder)
+    best = found["strategies"][found["winner"]]
+    config = TrialConfig(**best["config"])
+    seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
+    torch.set_num_threads(study.resources.threads)
+    methods: dict[str, dict[str, Any]] = {
+        WINNER: {
+            "validation": best["validation"]["mean"],
+            "test": best["test"]["mean"],
+            "inputs": best["selected"],
+            "complete": best["outcome"]["complete"],
+            "strategy": found["winner"],
+        }
+    }
+    for method in METHODS[1:]:
+        say(method)
+        if method == DEFAULTS:
+            methods[method] = without_search(defaults, data, seeds)
+        else:
+            columns: Sequence[int] = range(len(data.feature_names))
+            if method == RETRAINED:
+                columns = [data.feature_names.index(kept) for kept in best["selected"]]
+            elif method != FULL:
+                columns = choose(method, data, config)
+            methods[method] = refit(columns, config, data, seeds)
+    outcome = {"study": study.name, "split_seed": split, "trials": found["trials"], "methods": methods}
+    result.write_text(json.dumps(outcome, indent=1))
+    return outcome
+
+
+def page(study: str, splits: Sequence[Mapping[str, Any]]) -> str:
+    """The Markdown table of one study and a sentence on how its winner stands to the best baseline."""
+    test = {method: [split["methods"][method]["test"] for split in splits] for method in METHODS}
+    validation = {method: [split["methods"][method]["validation"] for split in splits] for method in METHODS}
+    lines = [
+        f"### {study}, {len(splits)} split{'s' * (len(splits) > 1)}",
+        "",
+        "| method | test accuracy | minus the winner's | validation |",
+        "| --- | --- | --- | --- |",
+    ]
+    for method in METHODS:
+        difference = "" if method == WINNER else paired(test[method], test[WINNER]).short
+        lines.append(
+            f"| {method} | {estimate(test[method]).short} | {difference} | {estimate(validation[method]).short} |"
+        )
+    strongest = max(BASELINES, key=lambda method: sum(test[method]))
+    difference = gap(paired(test[strongest], test[WINNER]))
+    lines += ["", f"Compared with the best of the seven, {strongest}, the winner is {difference}.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures, and prints a table for each study."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("studies", nargs="*", type=Path, default=STUDIES, metavar="STUDY", help="study files")
+    parser.add_argument(
+        "--splits", type=int, nargs="+", default=range(5), metavar="SEED", help="values of data.split_seed"
+    )
+    parser.add_argument("--trials", type=int, default=40, help="of each search (default 40)")
+    parser.add_argument("--output", type=Path, default=Path("runs/accuracy"), metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--quick", action="store_true", help="one split and 3 trials of breast cancer; nothing is kept")
+    options = parser.parse_args()
+    if find_spec("lassonet") is None:
+        parser.error("LassoNet is missing: pip install -c constraints.txt -e '.[benchmarks]'")
+    if options.quick:
+        options.studies, options.splits, options.trials = STUDIES[1:], [0], 3
+    figures: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        output = Path(temporary) if options.quick else options.output
+        for path in options.studies:
+            try:
+                done = [measure(path, seed, options.trials, output / f"{path.stem}-{seed}") for seed in options.splits]
+            except (StudyError, DataError) as error:
+                parser.error(str(error))
+            print(page(path.stem, done), flush=True)
+            figures += done
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
