@@ -56,7 +56,8 @@ class Replicas:
     Raises:
         ValueError: the network has no `Pruner`.
 
-    Of random layers it may have `nn.Dropout` (see `ReplicaDropout`); other random operations raise vmap's RuntimeError.
+    `nn.Dropout` draws from the replica's own seed (see `ReplicaDropout`). Any other random operation draws from torch's
+    global generator: with it, a replica depends on its neighbours, and a resumed training is not the same.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class Replicas:
         self.dropout_states = [
             f"{name}.state" for name, m in self.network.named_modules() if isinstance(m, ReplicaDropout)
         ]
-        self._forward = vmap(self._one_forward)
-        self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None))
+        self._forward = vmap(self._one_forward, randomness="different")
+        self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
         # Not that of a base class: a subclass may compute something else.
         self._stacked_forward: StackedForward | None = vars(type(networks[0])).get("stacked_forward")
 

@@ -62,9 +62,10 @@ def test_trials_are_read_back_as_they_ended(tmp_path_factory: pytest.TempPathFac
     assert len(trials) == 6
     for trial in trials:
         if trial.complete == 1:
-            assert trial.completion_epoch == pytest.approx(sum(trial.result["completion_epoch"]) / 2)
+            epochs = trial.result["completion_epoch"]
+            assert trial.completion_epoch == pytest.approx(sum(epochs) / 2)
             assert trial.history["active"][-1].mean() == 4
-            assert 1 <= evidence.first_move(trial) <= trial.completion_epoch
+            assert 1 <= evidence.first_move(trial) <= max(epochs)
     table = evidence.table(search.output, "cellar", ("strategy", "lambda_start"))
     assert [row["strategy"] for row in table] == sorted(row["strategy"] for row in table)
     assert {row["complete"] for row in table} == {t.complete for t in trials}
