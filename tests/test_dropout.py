@@ -80,11 +80,3 @@ def test_accuracies_are_measured_without_dropout(data: Dataset) -> None:
     right = (plain(data.validation.x).argmax(1) == data.validation.y).double().mean()
     full = run.replicas.accuracy(data.validation.x, data.validation.y, pruned=False)
     assert float(full[1]) == pytest.approx(float(right))
-
-
-def test_other_random_layers_are_refused(data: Dataset) -> None:
-    def network(config: TrialConfig, features: int, classes: int) -> nn.Module:
-        return nn.Sequential(Pruner(features, config.keep), nn.AlphaDropout(0.5), nn.Linear(features, classes))
-
-    with pytest.raises(RuntimeError, match="random"):
-        next(iter(train(CONFIG, data, [0], network, device="cpu")))
