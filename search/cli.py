@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
+    def add_places(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
+        command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
+        command.add_argument("--storage", metavar="URL", help="of Optuna (default: a database in DIR)")
+
     add_for_study("check", check, "validate a study file and its data, and show its search space")
 
     command = add_for_study("trial", trial, "train one configuration in this process")
@@ -69,12 +74,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seeds", type=int, metavar="R", help="how many seeds train at once: S, S+1, ...")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
 
+    command = add_for_study("sync", sync, "deliver to MLflow what the latest search of a study could not log")
+    add_places(command)
+
     command = add_for_study("search", search, "carry out a study")
     command.add_argument("--trials", type=int, metavar="T", help="how many trials (search.trials)")
-    command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
+    add_places(command)
     command.add_argument("--address", metavar="ADDR", help="of a running Ray cluster (default: this machine alone)")
-    command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
-    command.add_argument("--storage", metavar="URL", help="of Optuna (default: a database in DIR)")
     command.add_argument("--resume", action="store_true", help="go on with the latest search of this study in DIR")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
 
@@ -176,14 +182,25 @@ def search(options: argparse.Namespace) -> int:
             resume=options.resume,
             display=display,
         )
-    except runner.Interrupted as interrupted:
+    except runner.Stopped as stopped:
         again = [a for a in sys.argv[1:] if a != "--resume"]
         command = f"deeppp {shlex.join(again)} --resume"
-        sentence = f"{interrupted.label}: interrupted, everything so far is saved; go on with:  {command}"
+        why = stopped.reason or "interrupted"
+        sentence = f"{stopped.label}: {why}; everything so far is saved; go on with:  {command}"
         terminal.errors.print(sentence, markup=False)
-        return INTERRUPTED
+        return FAILED if stopped.reason else INTERRUPTED
     terminal.show_result(result, study, str(options.output))
     _write_json(options.json, result)
+    return DONE
+
+
+def sync(options: argparse.Namespace) -> int:
+    """`deeppp sync`."""
+    study = load_study(options.study, options.overrides)
+    from search import runner
+
+    sentence = runner.sync(study, options.output, tracking_uri=options.tracking_uri, storage=options.storage)
+    terminal.console.print(sentence, markup=False)
     return DONE
 
 

@@ -5,9 +5,11 @@ strategy's best trial does not complete, the next best one has its turn, up to t
 the seeds that the search used.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import optuna
 import ray
 import torch
 from optuna.trial import FrozenTrial, TrialState
+from safetensors.numpy import load_file, save_file
 
 from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
 from pruning_core.config import TrialConfig
@@ -22,11 +25,12 @@ from pruning_core.datasets import Dataset
 from pruning_core.progress import best_complete
 from pruning_core.training import Training, train
 from search.sampler import completed_fraction, last_accuracy
-from search.study import Study
+from search.study import Resources, Study
 
 FIRST_FRESH_SEED = 1_000_000
 CANDIDATES = 3
 SEEDS_PER_TASK = 8
+PLAIN, TENSORS = "network.json", "network.safetensors"
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,15 @@ def candidates(trials: Sequence[FrozenTrial], strategy: str) -> list[FrozenTrial
     return sorted(mine, key=lambda t: (completed_fraction(t), last_accuracy(t) or 0.0), reverse=True)
 
 
-def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], threads: int) -> dict[str, Any]:
+def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
     """Trains a configuration with the given seeds to its end.
 
     Returns:
         Its `trial.json`, the test accuracies as `test_per_seed`, and as `network` the best complete replica or None.
     """
     assert data.test is not None
-    torch.set_num_threads(threads)
-    run = train(TrialConfig(**config), data.without_test(), seeds)
+    torch.set_num_threads(resources.threads)
+    run = train(TrialConfig(**config), data.without_test(), seeds, device=resources.device)
     for _ in run:
         pass
     test = run.accuracy(data.test)
@@ -122,6 +126,22 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None
     )
 
 
+def write_network(folder: Path, network: PrunedReplica) -> None:
+    """Writes a network as JSON and safetensors into `folder`, which is made; the JSON comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(network.tensors, folder / TENSORS)
+    plain = {field.name: getattr(network, field.name) for field in fields(network) if field.name != "tensors"}
+    (folder / PLAIN).write_text(json.dumps(plain, indent=1))
+
+
+def read_network(folder: Path) -> PrunedReplica | None:
+    """What `write_network` wrote; None where there is nothing."""
+    if not (folder / PLAIN).exists():
+        return None
+    plain = json.loads((folder / PLAIN).read_text())
+    return PrunedReplica(**{**plain, "inputs": tuple(plain["inputs"])}, tensors=load_file(folder / TENSORS))
+
+
 def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Confirmed]:
     """Confirms the best trial of each strategy that has one.
 
@@ -141,7 +161,7 @@ def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Conf
         now = {s: queue.pop(0) for s, queue in waiting.items() if queue}
         tasks = {
             s: [
-                task.remote(study.trial_config(t.params).model_dump(), data_ref, list(p), study.resources.threads)
+                task.remote(study.trial_config(t.params).model_dump(), data_ref, list(p), study.resources)
                 for p in pieces
             ]
             for s, t in now.items()

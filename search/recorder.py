@@ -1,13 +1,18 @@
 """Carries what happens in Tune to MLflow and to the terminal, without keeping Tune waiting.
 
-A thread of its own writes to MLflow. What cannot be delivered is tried again at the end; nothing is lost, because a
-finished trial can be logged from its folder at any later time.
+A thread of its own writes to MLflow, and tries again what could not be delivered. Nothing is lost when the server stays
+away: a finished trial can be logged from its folder at any later time, and so can the search's end from `search.json`.
 """
 
-from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -15,8 +20,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from pruning_core.datasets import Dataset
-from search.confirmation import Confirmed
-from search.sampler import completed_fraction, last_accuracy
+from search.confirmation import read_network
+from search.sampler import NODE, completed_fraction, last_accuracy
 from search.study import Study
 from search.summary import TrialEnding
 from search.terminal import SearchDisplay, warn
@@ -28,6 +33,9 @@ ENDINGS: dict[TrialState, TrialEnding] = {
     TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
+RETRY_AFTER = 3.0
+PATIENCE = 30.0
+RESULT, WINNER = "search.json", "winner"
 
 
 class Recorder(Callback):
@@ -38,19 +46,42 @@ class Recorder(Callback):
         ledger: the search's Optuna study.
         tracking: where trials are logged.
         display: what the user sees.
-        folder: of the Tune experiment; trial k lies in `trial_0000k`.
+        folder: of the Tune experiment; trial k lies in `trial_0000k`, the winner's network in `winner`.
+        data: that the trials train on.
     """
 
     def __init__(
-        self, study: Study, ledger: optuna.Study, tracking: Tracking, display: SearchDisplay, folder: Path
+        self,
+        study: Study,
+        ledger: optuna.Study,
+        tracking: Tracking,
+        display: SearchDisplay,
+        folder: Path,
+        data: Dataset,
     ) -> None:
+        self.data = data
         self.study = study
         self.ledger = ledger
         self.tracking = tracking
         self.display = display
         self.folder = folder
-        self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self.written: list[Future[Any]] = []
+        self.tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self.closing = threading.Event()
+        self.problem = ""
+        self.writer = threading.Thread(target=self._write, name="mlflow", daemon=True)
+        self.writer.start()
+
+    def _write(self) -> None:
+        """The writer's thread: what fails goes to the end of the queue and is tried again a little later."""
+        while not (self.closing.is_set() and (self.problem or self.tasks.empty())):
+            with suppress(queue.Empty):
+                task = self.tasks.get(timeout=0.1)
+                try:
+                    task()
+                except TrackingError as error:
+                    self.problem = str(error)
+                    self.tasks.put(task)
+                    self.closing.wait(RETRY_AFTER)
 
     def setup(self, *arguments: Any, **info: Any) -> None:
         """Shows the trials that ended before a resume."""
@@ -62,7 +93,8 @@ class Recorder(Callback):
         """A trial begins, or begins again after a fault."""
         number = trial.config["number"]
         self.display.trial_started(number)
-        self.written.append(self.writer.submit(self._start, self._ledger_trial(number)))
+        started = self._ledger_trial(number)
+        self.tasks.put(lambda: self._start(started))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial came to its end or was stopped; Optuna has been told already."""
@@ -80,7 +112,7 @@ class Recorder(Callback):
         """A trial is at its end in Optuna: it is shown and logged."""
         ended = self._ledger_trial(number)
         self._show(ended, here=True)
-        self.written.append(self.writer.submit(self._log, ended))
+        self.tasks.put(lambda: self._log(ended))
 
     def _show(self, trial: FrozenTrial, here: bool) -> None:
         self.display.trial_ended(trial, last_accuracy(trial), completed_fraction(trial), here)
@@ -95,37 +127,81 @@ class Recorder(Callback):
         self._start(trial)
         folders = checkpoints(self.folder / f"trial_{trial.number:05d}")
         note = trial.user_attrs.get("stopped") or trial.user_attrs.get("error", "")
-        self.tracking.finish_trial(trial.number, folders[0] if folders else None, ENDINGS[trial.state], note)
-
-    def run_id(self, number: int) -> str:
-        """The MLflow run of a trial."""
-        return self.writer.submit(self._start, self._ledger_trial(number)).result()
-
-    def publish(self, best: Confirmed, data: Dataset) -> dict[str, Any] | None:
-        """Registers the winner's pruned network in MLflow; the entry `model` of `deeppp search --json`, if it can."""
-        if best.network is None:
-            warn("no fresh seed completed the pruning, so there is no network to register in MLflow")
-            return None
-        number, impute = best.trial.number, self.study.data.impute
-        try:
-            return self.writer.submit(self.tracking.log_model, number, best.network, data, impute).result()
-        except TrackingError as error:
-            warn(f"the pruned network is not registered in MLflow: {error}")
-            return None
+        self.tracking.finish_trial(
+            trial.number,
+            folders[0] if folders else None,
+            ENDINGS[trial.state],
+            note,
+            node=trial.user_attrs.get(NODE, ""),
+        )
 
     def close(self, result: dict[str, Any], ending: SearchEnding) -> None:
-        """Delivers what is still to be logged and closes the parent run."""
-        self.writer.shutdown(wait=True)
-        problems = Counter(str(f.exception()) for f in self.written if f.exception())
-        try:
-            for trial in self.ledger.get_trials(deepcopy=False):
-                if trial.state.is_finished():
-                    self._log(trial)
-            for entry in result.get("strategies", {}).values():
-                self.tracking.log_confirmation(entry["trial"], entry)
-            self.tracking.close_search(result, ending)
-        except TrackingError as error:
-            warn(f"not everything reached MLflow ({error}); run again with --resume to deliver it")
-        else:
-            if problems:
-                warn(f"MLflow failed at times, but everything is logged now ({problems.most_common(1)[0][0]})")
+        """Delivers what is still to be logged, closes the parent run, and adds the `run_id` of the best trials.
+
+        What cannot be delivered, though a finished search waits a little for its server, is left to `deliver`.
+
+        Args:
+            result: the JSON of `deeppp search --json`, of a search that did not finish as much as there is.
+            ending: how the search ended.
+        """
+        self.closing.set()
+        self.writer.join()
+        save_result(self.folder, result, ending)
+        deadline = time.monotonic() + (PATIENCE if ending == "finished" else 0)
+        while True:
+            try:
+                self.deliver(result, ending)
+            except TrackingError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(RETRY_AFTER)
+                    continue
+                warn(f"not everything reached MLflow ({error}); `deeppp sync` delivers the rest later")
+            else:
+                if self.problem:
+                    warn(f"MLflow failed at times, but everything is logged now ({self.problem})")
+            return
+
+    def deliver(self, result: dict[str, Any], ending: SearchEnding) -> None:
+        """Logs every trial that has ended, the confirmations, the winner's network and the search's end.
+
+        Again does no harm. The entry `model` is added to `result`.
+
+        Raises:
+            TrackingError: it could not all be delivered.
+        """
+        for trial in self.ledger.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                self._log(trial)
+        for entry in result.get("strategies", {}).values():
+            entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
+            self.tracking.log_confirmation(entry["trial"], entry)
+        problem = None
+        network = read_network(self.folder / WINNER) if result.get("winner") else None
+        if network:
+            number = result["strategies"][result["winner"]]["trial"]
+            try:
+                result["model"] = self.tracking.log_model(number, network, self.data, self.study.data.impute)
+            except TrackingError as error:  # the store may have no registry; the search ends all the same
+                problem = error
+        self.tracking.close_search(result, ending)
+        if problem:
+            raise problem
+
+
+def save_result(folder: Path, result: dict[str, Any], ending: SearchEnding) -> None:
+    """Leaves in a search's folder how it ended; if not even this can be written, the ledger still holds the trials."""
+    try:
+        new = folder / f"{RESULT}.new"
+        new.write_text(json.dumps({"ending": ending, "result": result}, indent=1))
+        os.replace(new, folder / RESULT)
+    except OSError as error:
+        warn(f"{folder / RESULT} cannot be written: {error.strerror}")
+
+
+def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
+    """How the search in a folder ended when it last ran; one that was killed counts as interrupted."""
+    try:
+        saved = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return {}, "interrupted"
+    return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])

@@ -31,10 +31,11 @@ from pruning_core.config import TrialConfig
 from pruning_core.datasets import DataError
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
+from search.addresses import without_password
 from search.space import HOMES, check_hyperparameter, sentence
 from search.study import Study, StudyError, parse_override
 from search.summary import read_arrays
-from search.tracking import OUTPUT, PARENT, RETRIES, SEARCH, without_password
+from search.tracking import OUTPUT, PARENT, SEARCH
 
 CLOCK = ("seconds", "replica_epochs_per_second")
 VERSION = "version."
@@ -78,7 +79,6 @@ def read_trial(run_id: str, output: Path, tracking_uri: str | None = None) -> Re
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output.absolute() / 'mlflow.db'}"
     _check_exists(uri, output)
-    os.environ.setdefault(RETRIES, "1")
     with _reading(run_id, uri), tempfile.TemporaryDirectory() as folder:
         client = MlflowClient(uri)
         run = client.get_run(run_id)

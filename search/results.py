@@ -21,8 +21,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.addresses import without_password
+from search.ledger import open_storage
 from search.study import StudyError
-from search.tracking import OUTPUT, PARENT, SEARCH, without_password
+from search.tracking import OUTPUT, PARENT, SEARCH
 
 Ending = Literal["ended", "stopped", "failed"]
 ENDINGS: dict[TrialState, Ending] = {
@@ -197,7 +199,7 @@ def _find_ledger(name: str, storage: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _readable(storage, "Optuna"):
         _check_exists(storage)
-        store = optuna.storages.get_storage(storage)
+        store = open_storage(storage)
         labels = optuna.get_all_study_names(store)
         first = name.removesuffix("-1")
         numbered = [first, *(f"{name}-{k}" for k in range(2, len(labels) + 2))]

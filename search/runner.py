@@ -1,17 +1,18 @@
 """Runs a search: Ray Tune trains, Optuna proposes, MLflow records, and the winners are confirmed.
 
 What a search has done so far lies in its Optuna study (the ledger) and in the folders of its trials; `--resume`
-goes on from there after an interruption of any kind.
+goes on from there after an interruption of any kind, and `sync` logs from there what MLflow has missed.
 """
 
 import gc
 import json
 import logging
 import os
+import re
 import signal
 import time
-import warnings
 from collections import Counter
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,35 +23,39 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import optuna
-import ray
 from optuna.trial import TrialState
 from ray import tune
-from ray.tune import CheckpointConfig, ResumeConfig
+from ray.exceptions import RayError
+from ray.tune import CheckpointConfig, ResumeConfig, TuneError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.datasets import Dataset
-from search.confirmation import Confirmed, completed_fraction, confirm, winner
-from search.recorder import Recorder
+from search.addresses import check_server, without_password
+from search.cluster import measure_resources, started_ray
+from search.confirmation import Confirmed, completed_fraction, confirm, winner, write_network
+from search.halt import Halt, Halted
+from search.ledger import lock, open_ledger, search_folder
+from search.recorder import WINNER, Recorder, save_result, saved_result
 from search.sampler import StudySearch, StudySearcher, budget
 from search.study import Study, StudyError
 from search.summary import last_line
 from search.terminal import SearchDisplay, warn
-from search.tracking import SearchEnding, Tracking, TrackingError, without_password
+from search.tracking import SearchEnding, Tracking, TrackingError
 from search.trainable import prune
 
-OBJECT_STORE_BYTES = 256 * 2**20
 WORKER_FAULTS = 3
 PACKAGES = ("deeppp", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
-class Interrupted(Exception):  # noqa: N818
-    """The search was interrupted; everything so far is saved. `label` names it."""
+class Stopped(Exception):  # noqa: N818
+    """The search ended early; everything so far is saved. `label` names it, `reason` says why ("" after SIGINT)."""
 
-    def __init__(self, label: str) -> None:
-        super().__init__(label)
+    def __init__(self, label: str, reason: str = "") -> None:
+        super().__init__(label, reason)
         self.label = label
+        self.reason = reason
 
 
 def search(
@@ -79,21 +84,120 @@ def search(
 
     Raises:
         StudyError, DataError: the study cannot be run; nothing has been written then.
-        Interrupted: by SIGINT; everything so far is saved.
+        Stopped: by SIGINT, too many failures, a full disk, or a lost storage or cluster; everything so far is saved.
     """
     started = time.monotonic()
-    output = output.absolute()
     data = study.load_data()
     warn(*study.warnings, *data.warnings)
-    storage_url = storage or f"sqlite:///{output / 'optuna.db'}"
-    ledger = open_ledger(study, data, storage_url, output, resume)
-    label = ledger.study_name
-    own_mlflow = f"sqlite:///{output / 'mlflow.db'}"
-    tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or own_mlflow
+    storage, tracking_uri = places(output, storage, tracking_uri)
+    output = output.absolute()
+    with started_ray(study, data, output, address):
+        if study.resources.auto:
+            study = study.model_copy(update={"resources": measure_resources(study, data)})
+        ledger = open_ledger(study, data, storage, output, resume)
+        label = ledger.study_name
+        folder = search_folder(output, label)
+        with lock(folder):
+            try:
+                recorder = open_recorder(study, data, ledger, output, tracking_uri, resume, display)
+            except StudyError:
+                if not resume:
+                    optuna.delete_study(study_name=label, storage=ledger._storage)
+                    (folder / "lock").unlink()
+                    folder.rmdir()
+                raise
+            display.begin(study, label, budget(study))
+            # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out of them.
+            gc.collect()
+            gc.freeze()
+            result: dict[str, Any] = {
+                **{"study": label, "trials": 0},
+                **{"mlflow": recorder.tracking.where, "storage": without_password(storage)},
+            }
+            ending: SearchEnding = "failed"
+            try:
+                run_tune(study, ledger, data, recorder, resume)
+                display.confirming()
+                confirmed = confirm(study, ledger, data)
+                result |= summarise(study, ledger, confirmed, time.monotonic() - started)
+                if network := confirmed[result["winner"]].network if result["winner"] else None:
+                    write_network(folder / WINNER, network)
+                ending = "finished"
+            except KeyboardInterrupt:
+                ending = "interrupted"
+                raise Stopped(label) from None
+            except Halted as halted:
+                raise Stopped(label, str(halted)) from None
+            except (OSError, SQLAlchemyError, RayError, TuneError) as error:
+                raise Stopped(label, one_line(error)) from error
+            finally:
+                display.end()
+                recorder.close(result, ending)
+                with suppress(SQLAlchemyError):  # the storage may be what ended the search
+                    seconds = ledger.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
+                    ledger.set_user_attr("earlier_seconds", seconds)
+    return result
+
+
+def sync(study: Study, output: Path, *, tracking_uri: str | None = None, storage: str | None = None) -> str:
+    """Delivers to MLflow what the latest search of a study in `output` could not log; returns a sentence about it.
+
+    Raises:
+        StudyError, DataError: there is no such search, it is running, or MLflow does not take it all.
+    """
+    data = study.load_data()
+    storage, tracking_uri = places(output, storage, tracking_uri)
+    output = output.absolute()
+    ledger = open_ledger(study, data, storage, output, resume=True)
+    folder = search_folder(output, ledger.study_name)
+    with lock(folder):
+        recorder = open_recorder(study, data, ledger, output, tracking_uri, True, SearchDisplay())
+        result, ending = saved_result(folder)
+        result["mlflow"] = recorder.tracking.where
+        try:
+            recorder.deliver(result, ending)
+        except TrackingError as error:
+            raise StudyError(str(error)) from None
+        save_result(folder, result, ending)
+    ended = sum(trial.state.is_finished() for trial in ledger.get_trials(deepcopy=False))
+    where = without_password(recorder.tracking.tracking_uri)
+    return f"{ledger.study_name}: its {ended} trials and its end ({ending}) are in MLflow at {where}"
+
+
+def places(output: Path, storage: str | None, tracking_uri: str | None) -> tuple[str, str]:
+    """The URL of Optuna's storage and the URI of MLflow, in `output` unless the user names others.
+
+    Raises:
+        StudyError: nothing listens at one of them, or `output` is no folder.
+    """
+    if re.match(r"\w+:/", str(output)):
+        raise StudyError(f"--output {output} must be a folder, on a cluster one that its nodes share, such as on NFS")
+    output = output.absolute()
+    storage = storage or f"sqlite:///{output / 'optuna.db'}"
+    tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output / 'mlflow.db'}"
+    check_server(storage, "--storage")
+    check_server(tracking_uri, "MLflow at")
+    return storage, tracking_uri
+
+
+def open_recorder(
+    study: Study,
+    data: Dataset,
+    ledger: optuna.Study,
+    output: Path,
+    tracking_uri: str,
+    resume: bool,
+    display: SearchDisplay,
+) -> Recorder:
+    """The recorder of a search, its parent run opened.
+
+    Raises:
+        StudyError: MLflow cannot be used or reached.
+    """
     try:
         tracking = Tracking(tracking_uri, study.name, output / "mlartifacts")
-        parent = tracking.open_search(
-            label,
+        tracking.open_search(
+            ledger.study_name,
             study.text,
             study.model_dump(mode="json"),
             {package: version(package) for package in PACKAGES},
@@ -102,128 +206,46 @@ def search(
             resume=resume,
         )
     except TrackingError as error:
-        if not resume:
-            optuna.delete_study(study_name=label, storage=storage_url)
         raise StudyError(str(error)) from None
-    display.begin(study, label, budget(study))
-    where = {
-        "mlflow": {
-            "tracking_uri": without_password(tracking_uri),
-            "experiment": study.name,
-            "parent_run_id": parent,
-        },
-        "storage": without_password(storage_url),
-    }
-    # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out of them.
-    gc.collect()
-    gc.freeze()
-    recorder = Recorder(study, ledger, tracking, display, output / "ray" / label)
-    result: dict[str, Any] = {"study": label, "trials": 0, **where}
-    ending: SearchEnding = "failed"
-    try:
-        start_ray(address, data)
-        run_tune(study, ledger, data, recorder, resume)
-        if unfinished(study, ledger):
-            raise KeyboardInterrupt
-        display.confirming()
-        confirmed = confirm(study, ledger, data)
-        result = summarise(study, ledger, confirmed, recorder, time.monotonic() - started) | where
-        if result["winner"]:
-            result["model"] = recorder.publish(confirmed[result["winner"]], data)
-        ending = "finished"
-    except KeyboardInterrupt:
-        ending = "interrupted"
-        raise Interrupted(label) from None
-    finally:
-        display.end()
-        ray.shutdown()
-        recorder.close(result, ending)
-        ledger.set_user_attr(
-            "earlier_seconds", ledger.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
-        )
-    return result
+    return Recorder(study, ledger, tracking, display, search_folder(output, ledger.study_name), data)
 
 
-def open_ledger(study: Study, data: Dataset, storage_url: str, output: Path, resume: bool) -> optuna.Study:
-    """The Optuna study of a new search, under the next free label, or of the latest one to be resumed.
-
-    Raises:
-        StudyError: nothing to resume, or the study file or its data changed since.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    optuna.logging.disable_default_handler()
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    if storage_url.startswith("sqlite:///"):
-        path = Path(storage_url.removeprefix("sqlite:///"))
-        if resume and not path.exists():
-            raise StudyError(f"nothing to resume: there is no {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        store = optuna.storages.get_storage(storage_url)
-        names = set(optuna.get_all_study_names(store))
-    except (SQLAlchemyError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise StudyError(without_password(f"--storage {storage_url} cannot be used: {reason}")) from None
-    labels = [study.name] + [f"{study.name}-{k}" for k in range(2, len(names) + 2)]
-    taken = [label for label in labels if label in names]
-    essence = _essence(study, data)
-    if resume:
-        if not taken:
-            raise StudyError(f"nothing to resume: no search of the study {study.name} in {storage_url}")
-        ledger = optuna.load_study(study_name=taken[-1], storage=store)
-        changed = [k for k, v in essence.items() if ledger.user_attrs["study"].get(k) != v]
-        if changed:
-            raise StudyError(
-                f"cannot resume {taken[-1]}: {', '.join(changed)} changed since it was started; "
-                "start a new search without --resume"
-            )
-        return ledger
-    label = next(label for label in labels if label not in names)
-    ledger = optuna.create_study(study_name=label, storage=store, direction="maximize")
-    ledger.set_user_attr("study", essence)
-    return ledger
-
-
-def _essence(study: Study, data: Dataset) -> dict[str, Any]:
-    """What must be the same when a search is resumed: all of the study but the number of trials and resources."""
-    resolved = study.model_dump(mode="json")
-    del resolved["resources"], resolved["search"]["trials"], resolved["data"]["source"]
-    return resolved | {"data fingerprint": data.fingerprint}
-
-
-def start_ray(address: str | None, data: Dataset) -> None:
-    """Starts Ray on this machine, quietly, or connects to the cluster at `address`."""
-    rows = data.train.x.numel() * data.train.x.element_size()
-    ray.init(
-        address=address,
-        include_dashboard=None if address else False,
-        object_store_memory=None if address else OBJECT_STORE_BYTES + 4 * rows,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+def one_line(error: BaseException) -> str:
+    """An error as a part of a sentence."""
+    cause = getattr(error, "cause", None) or error
+    return " ".join(f"{type(cause).__name__}: {cause}".split("[SQL:")[0].split())[:300]
 
 
 def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool) -> None:
-    """Trains all trials that are still to be trained. Returns early after a SIGINT.
+    """Trains all trials that are still to be trained.
 
     Tune itself takes a trial up again when its worker dies in training. What it leaves behind, such as a trial whose
     reused worker died just before it began, is run again at the end, from its checkpoint; only a trial that keeps
     losing its worker fails.
+
+    Raises:
+        KeyboardInterrupt: SIGINT, or SIGUSR1 from outside.
+        Halted: see `Halt`.
     """
+    halt = Halt(study, ledger)
+    halt.check()
     for _ in range(1 + WORKER_FAULTS):
-        searcher, trials = _run_tune_once(study, ledger, data, recorder, resume)
+        searcher, trials = _run_tune_once(study, ledger, data, recorder, halt, resume)
+        halt.check()
         lost = [trial for trial in trials if trial.status == Trial.ERROR and trial.config["number"] in searcher.running]
-        interrupted = len(searcher.running) > len(lost) or searcher.left()
-        if interrupted or not lost:
+        if len(searcher.running) > len(lost) or searcher.left():
+            raise KeyboardInterrupt
+        if not lost:
             return
         resume = True
     for trial in lost:
         searcher.give_up(trial.config["number"], f"its worker died again and again: {trial.get_error()}")
         recorder.ended(trial.config["number"])
+    halt.check()
 
 
 def _run_tune_once(
-    study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool
+    study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, halt: Halt, resume: bool
 ) -> tuple[StudySearcher, list[Trial]]:
     folder = recorder.folder
     in_tune = _trials_in_tune(folder) if resume else []
@@ -240,18 +262,19 @@ def _run_tune_once(
             config={
                 "first_seed": 0,
                 "threads": study.resources.threads,
+                "device": study.resources.device,
                 "stop_hopeless": study.search.early_stopping == "hopeless",
             },
             num_samples=-1,
             search_alg=StudySearch(searcher),
             scheduler=make_scheduler(study),
-            resources_per_trial={"cpu": study.resources.cpu, "gpu": study.resources.gpu},
+            resources_per_trial={"cpu": study.resources.cpu or 1, "gpu": study.resources.gpu or 0},
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             resume_config=ResumeConfig(errored=resume_errored) if in_tune else None,
             max_failures=WORKER_FAULTS,
             reuse_actors=True,
             raise_on_failed_trial=False,
-            callbacks=[recorder],
+            callbacks=[recorder, halt],
             trial_dirname_creator=_folder_name,
             trial_name_creator=_folder_name,
             verbose=0,
@@ -293,16 +316,8 @@ def make_scheduler(study: Study) -> TrialScheduler:
             return FIFOScheduler()
 
 
-def unfinished(study: Study, ledger: optuna.Study) -> bool:
-    """Whether trials are left to be run."""
-    trials = ledger.get_trials(deepcopy=False)
-    return len(trials) < budget(study) or any(not t.state.is_finished() for t in trials)
-
-
-def summarise(
-    study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed], recorder: Recorder, seconds: float
-) -> dict[str, Any]:
-    """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored."""
+def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed], seconds: float) -> dict[str, Any]:
+    """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored, and the run ids."""
     trials = ledger.get_trials(deepcopy=False)
     replica_epochs = sum(t.user_attrs.get("epochs_run", 0) for t in trials) * study.training.seeds
     replica_epochs += sum(c.replica_epochs for c in confirmed.values())
@@ -315,7 +330,7 @@ def summarise(
             "completed": sum(t.state == TrialState.COMPLETE and completed_fraction(t) == 1 for t in mine),
             "search_accuracy": best.trial.value,
             **best.as_json(),
-            "run_id": recorder.run_id(best.trial.number),
+            "run_id": None,
         }
     states = Counter(t.state for t in trials)
     errors = Counter(

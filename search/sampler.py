@@ -26,6 +26,7 @@ from search import space
 from search.study import Study
 
 CONSTRAINT = "incomplete"
+NODE = "node"
 
 
 def make_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
@@ -212,6 +213,7 @@ class StudySearcher(Searcher):
             return
         self.on_trial_result(trial_id, result)
         for trial in self.running.pop(number):
+            trial.set_user_attr(NODE, result["hostname"])
             if result["error"]:
                 trial.set_user_attr("error", result["error"])
             if not math.isfinite(result["total_loss"]):

@@ -117,18 +117,39 @@ class Search(Section):
         "hopeless", description="which trials are stopped before their end"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler, not of the trials")
+    max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
 
 
 class Resources(Section):
-    """What one trial occupies; fractions let several share a core or a GPU."""
+    """What one trial occupies; fractions let several share a core or a GPU.
 
-    cpu: float = Field(1, gt=0, description="cores per trial")
-    gpu: float = Field(0, ge=0, description="GPUs per trial")
+    `resources: auto` leaves both to a measurement where the search runs; until then they are None.
+    """
+
+    cpu: float | None = Field(1, gt=0, description="cores per trial")
+    gpu: float | None = Field(0, ge=0, description="GPUs per trial; a trial without one trains on the CPU")
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float | None) -> float | None:
+        if gpu is not None and gpu > 1 and gpu != int(gpu):
+            raise ValueError("must be a fraction of one GPU or a whole number of GPUs")
+        return gpu
+
+    @property
+    def auto(self) -> bool:
+        """Whether a part of it is still to be measured."""
+        return self.cpu is None or self.gpu is None
 
     @property
     def threads(self) -> int:
         """CPU threads of one trial: whole cores, at least one."""
-        return max(1, int(self.cpu))
+        return max(1, int(self.cpu or 1))
+
+    @property
+    def device(self) -> str:
+        """Where a trial of a search trains: `cuda` or `cpu`."""
+        return "cuda" if self.gpu else "cpu"
 
 
 class Study(Section):
@@ -169,6 +190,11 @@ class Study(Section):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
             raise ValueError("must hold letters, digits, '.', '_' and '-' only, and begin with none of '.' and '-'")
         return name
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _measured(cls, resources: object) -> object:
+        return {"cpu": None, "gpu": None} if resources == "auto" else resources
 
     @field_validator("strategies", mode="before")
     @classmethod

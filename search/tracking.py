@@ -33,6 +33,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import Dataset
 from search import figures, summary
+from search.addresses import without_password
+from search.lock import hold
 from search.summary import TrialEnding
 
 # Errors are raised and reach the user as one sentence; the libraries would print a traceback besides.
@@ -45,7 +47,10 @@ SEARCH_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAI
 
 FILES = ("trial.json", "history.npz", "gates.npz")
 PARENT, NOTE, SEARCH, OUTPUT = "mlflow.parentRunId", "mlflow.note.content", "deeppp.search", "deeppp.output"
-RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+# A request repeated inside MLflow after a broken connection may make a second run: what fails is repeated here,
+# where one can look first. And a server that does not answer shall be known within seconds.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
 LONGEST_TAG = 8000
 
 
@@ -86,19 +91,34 @@ class Tracking:
         self.experiment = experiment
         self._parent = ""
         self._children: dict[int, _Child] = {}
-        with self._reporting("open"), _few_retries():
-            _check_sqlite(tracking_uri)
+        self._doubtful = False  # after a failure: the server may have made a run and not have said so
+        with self._reporting("open"), _alone(tracking_uri):
             self._client = MlflowClient(tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
-                is_database = re.split(r"[:+]", tracking_uri)[0] in DATABASE_ENGINES
-                place = (artifact_root.resolve() / experiment).as_uri() if artifact_root and is_database else None
-                kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on traces
-                self.experiment_id: str = self._client.create_experiment(experiment, place, kind)
+                self.experiment_id = self._create_experiment(artifact_root)
             else:
                 self.experiment_id = found.experiment_id
                 if found.lifecycle_stage == "deleted":
                     self._client.restore_experiment(found.experiment_id)
+
+    def _create_experiment(self, artifact_root: Path | None) -> str:
+        is_database = re.split(r"[:+]", self.tracking_uri)[0] in DATABASE_ENGINES
+        place = (artifact_root.resolve() / self.experiment).as_uri() if artifact_root and is_database else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on traces
+        try:
+            return self._client.create_experiment(self.experiment, place, kind)
+        except MlflowException:
+            found = self._client.get_experiment_by_name(self.experiment)
+            if found is None:
+                raise
+            return found.experiment_id  # another search was quicker
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Where this search is, as `deeppp search --json` says it."""
+        uri = without_password(self.tracking_uri)
+        return {"tracking_uri": uri, "experiment": self.experiment, "parent_run_id": self._parent}
 
     def open_search(
         self,
@@ -155,6 +175,9 @@ class Tracking:
             The child's run id.
         """
         with self._reporting(f"start trial {number}"):
+            if self._doubtful:
+                self._children = self._find_children() | self._children
+                self._doubtful = False
             child = self._children.get(number)
             if child is None:
                 strategy = str(config["strategy"])
@@ -170,7 +193,9 @@ class Tracking:
             child.opened = True
         return child.run_id
 
-    def finish_trial(self, number: int, folder: Path | None, ending: TrialEnding, note: str = "") -> None:
+    def finish_trial(
+        self, number: int, folder: Path | None, ending: TrialEnding, note: str = "", node: str = ""
+    ) -> None:
         """Logs a trial that ended from its folder: curves, outcome, artifacts and the picture of its gates.
 
         A curve has a point per epoch up to 200, beyond that 200 evenly chosen ones, the first and the last
@@ -182,6 +207,7 @@ class Tracking:
             folder: what its worker wrote, whole, in part or (None) not at all.
             ending: `complete` for a trial that came to its own end, `stopped` for one given up, `failed`.
             note: why it was stopped, or the traceback of what failed, which becomes `error.txt`.
+            node: the host on which it ended.
         """
         child = self._child(number)
         if child.logged == TRIAL_STATUS[ending]:
@@ -192,6 +218,8 @@ class Tracking:
             "outcome": summary.outcome(remains.trial, ending),
             NOTE: summary.describe(remains.trial, note),
         }
+        if node:
+            tags["node"] = node
         if summary.is_drastic(remains.trial):
             tags["drastic"] = "true"
         if note:
@@ -369,35 +397,27 @@ class Tracking:
         try:
             yield
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self._doubtful = True
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             message = f"MLflow at {self.tracking_uri} failed to {what}: {reason}"
             raise TrackingError(without_password(message)) from error
 
 
-def without_password(text: str) -> str:
-    """A text with the passwords of the addresses in it starred out."""
-    return re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", text)
-
-
 @contextmanager
-def _few_retries() -> Iterator[None]:
-    """Makes a wrong server address fail within seconds; MLflow's default of 7 retries takes minutes."""
-    before = os.environ.get(RETRIES)
-    os.environ.setdefault(RETRIES, "1")
-    try:
+def _alone(tracking_uri: str) -> Iterator[None]:
+    """Opens the file behind a SQLite URI once: MLflow would try an unusable one for over a minute.
+
+    And keeps other searches out meanwhile: MLflow fails when two processes make the tables of one file.
+    """
+    if not tracking_uri.startswith("sqlite:"):
         yield
-    finally:
-        if before is None:
-            del os.environ[RETRIES]
-
-
-def _check_sqlite(tracking_uri: str) -> None:
-    """Opens the file behind a SQLite URI once: MLflow would try an unusable one for over a minute."""
-    if tracking_uri.startswith("sqlite:"):
-        path = Path(make_url(tracking_uri).database or ":memory:")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        return
+    path = Path(make_url(tracking_uri).database or ":memory:")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with hold(path.with_name(f".{path.name}.lock"), wait=True):
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA schema_version")
+        yield
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

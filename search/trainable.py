@@ -39,7 +39,7 @@ def prune(config: Mapping[str, Any], data: Dataset) -> None:
     checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
 
     Args:
-        config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, and `stop_hopeless`.
+        config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, `device`, and `stop_hopeless`.
         data: the data without its test part.
     """
     torch.set_num_threads(config["threads"])
@@ -59,7 +59,7 @@ def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) ->
     """Trains, and yields whenever a report is due: the run, and why it is given up now, or ""."""
     trial_config = TrialConfig(**config["hyperparameters"])
     seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
-    run = train(trial_config, data, seeds)
+    run = train(trial_config, data, seeds, device=config["device"])
     stopped = restore(run, trial_folder)
     if stopped or run.finished:
         yield run, stopped

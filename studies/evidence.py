@@ -18,6 +18,7 @@ from search.confirmation import FIRST_FRESH_SEED, train_afresh
 from search.findings import Estimate, estimate, paired
 from search.results import read_search
 from search.space_figures import importance
+from search.study import Resources
 from studies.searches import SAMPLERS, DataSet, Trial, read_result, read_trials
 
 UNITS = (2, 5, 13, 30, 64, 100, 200, 500, 1000)
@@ -194,7 +195,7 @@ def importances(output: Path, sets: Iterable[str], strategy: str) -> dict[str, l
 
 def train_on(config: Mapping[str, Any], data: Dataset, keep: int, seeds: Sequence[int]) -> dict[str, Any]:
     """A configuration trained with fresh seeds: fraction complete, mean epoch, test accuracy, and that by seed."""
-    result = train_afresh({**config, "keep": keep, "seeds": len(seeds)}, data, seeds, threads=1)
+    result = train_afresh({**config, "keep": keep, "seeds": len(seeds)}, data, seeds, Resources())
     epochs = [epoch for epoch in result["completion_epoch"] if epoch is not None]
     return {
         "complete": result["outcome"]["complete"],

@@ -19,12 +19,14 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
 from quick_runs import start
 from small_search import SmallSearch, small_search
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import Dataset, load_dataset
-from search.confirmation import Confirmed, best_network
+from search.confirmation import best_network, read_network, write_network
 from search.recorder import Recorder
 from search.study import Study
 from search.terminal import SearchDisplay
@@ -208,24 +210,39 @@ print([name for name in ("torch", "pruning_core", "search", "cloudpickle.cloudpi
 
 
 def test_a_store_that_cannot_register_costs_one_warning(
-    tracking: Tracking, cheese: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tracking: Tracking,
+    cheese: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         connection.execute("DROP TABLE registered_models")
         connection.commit()
     study = Study.model_validate({"name": "study", "data": {"source": "wine", "keep": 2}})
     ledger = optuna.create_study()
-    recorder = Recorder(study, ledger, tracking, SearchDisplay(), tmp_path)
-    best = Confirmed(
-        trial=optuna.trial.create_trial(value=1.0), config={}, outcome={}, completion_epochs=[], validation=[], test=[],
-        selected=[], replica_epochs=0, network=trained(cheese),
-    )  # fmt: skip
-    best.trial.number = 0
-    assert recorder.publish(best, cheese) is None
-    (warning,) = capsys.readouterr().out.splitlines()
-    assert "warning: the pruned network is not registered in MLflow" in warning
-    assert recorder.publish(replace(best, network=None), cheese) is None
-    assert "no fresh seed completed" in capsys.readouterr().out
+    strategy = CategoricalDistribution(study.strategies)
+    ledger.add_trial(create_trial(value=1.0, params={"strategy": "stepped"}, distributions={"strategy": strategy}))
+    write_network(tmp_path / "winner", trained(cheese))
+    monkeypatch.setattr("search.recorder.PATIENCE", 0.0)
+    entry = {"trial": 0, "test": None, "validation": None, "outcome": {"complete": 1.0}, "completion_epoch": None}
+    result = {"winner": "stepped", "strategies": {"stepped": entry}}
+    Recorder(study, ledger, tracking, SearchDisplay(), tmp_path, cheese).close(result, "finished")
+    (warning,) = " ".join(capsys.readouterr().out.split()).split("warning: ")[1:]
+    assert "register the pruned network" in warning
+    assert "model" not in result
+    parents = MlflowClient(tracking.tracking_uri).search_runs([tracking.experiment_id], "tags.winner = 'stepped'")
+    assert [run.info.status for run in parents] == ["FINISHED"]
+
+
+def test_a_network_survives_its_files(cheese: Dataset, tmp_path: Path) -> None:
+    network = trained(cheese)
+    assert read_network(tmp_path / "winner") is None
+    write_network(tmp_path / "winner", network)
+    read = read_network(tmp_path / "winner")
+    assert read is not None
+    assert replace(read, tensors={}) == replace(network, tensors={})
+    assert all((read.tensors[name] == tensor).all() for name, tensor in network.tensors.items())
 
 
 def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset) -> None:

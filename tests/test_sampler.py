@@ -34,7 +34,7 @@ def ledger() -> optuna.Study:
 
 def a_report(**values: Any) -> dict[str, Any]:
     end = {"epoch": 90, "total_loss": 0.1, "pruned_accuracy": 0.9, "completed": 1.0, "ended": True}
-    return {**end, "stopped": "", "error": "", **values}
+    return {**end, "stopped": "", "error": "", "hostname": "here", **values}
 
 
 def ask(searcher: StudySearcher, trial_id: str) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""The servers that a user names: a quick look whether anything listens there, before a library waits for it."""
+
+import re
+import socket
+from urllib.parse import urlsplit
+
+from search.study import StudyError
+
+SECONDS_TO_ANSWER = 5
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+
+
+def check_reachable(host: str, port: int, what: str) -> None:
+    """Refuses an address on which nothing listens.
+
+    Raises:
+        StudyError: within seconds; the sentence begins with `what`.
+    """
+    try:
+        socket.create_connection((host, port), timeout=SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        reason = error.strerror or "no answer"
+        raise StudyError(f"{what} cannot be reached at {host}:{port}: {reason}") from None
+
+
+def check_server(url: str, what: str) -> None:
+    """Refuses the URL of a web server or a database on which nothing listens. Other URLs pass.
+
+    Raises:
+        StudyError: within seconds; the sentence begins with `what`, and passwords in it are starred out.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError as error:
+        raise StudyError(without_password(f"{what} {url} is no address: {error}")) from None
+    if host and port:
+        check_reachable(host, port, without_password(f"{what} {url}"))
+
+
+def without_password(text: str) -> str:
+    """A text with the passwords of the addresses in it starred out."""
+    return re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", text)

@@ -1,0 +1,71 @@
+"""What ends a search early, in good order: more failures than the study allows, or a full disk."""
+
+import errno
+import signal
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from search.study import Study
+from search.summary import last_line
+
+
+class Halted(Exception):  # noqa: N818
+    """Ends a search for a reason, which is the message."""
+
+
+class Halt(Callback):
+    """Ends Tune's run early, as SIGINT would, when going on is of no use: trials on the way can be resumed.
+
+    Args:
+        study: `search.max_failures` says how many trials may fail.
+        ledger: the search's trials.
+    """
+
+    def __init__(self, study: Study, ledger: optuna.Study) -> None:
+        self.study = study
+        self.ledger = ledger
+        self.reason = ""
+
+    def check(self) -> None:
+        """Raises `Halted` if there is a reason."""
+        self.reason = self.reason or self._too_many_failures()
+        if self.reason:
+            raise Halted(self.reason)
+
+    def _too_many_failures(self) -> str:
+        most = self.study.search.max_failures
+        trials = self.ledger.get_trials(deepcopy=False) if most is not None else []
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+        if most is None or len(failed) <= most:
+            return ""
+        last = last_line(failed[-1].user_attrs.get("error", "the loss is not finite"))
+        return f"{len(failed)} trials failed, more than search.max_failures = {most}, the last one with {last}"
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial ended, maybe as one failure too many."""
+        self._halt(self._too_many_failures())
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A worker was lost, maybe to a full disk, which every other worker will meet, too."""
+        self._halt(disk_full(trial))
+
+    on_trial_error = on_trial_recover
+
+    def _halt(self, reason: str) -> None:
+        if reason and not self.reason:
+            self.reason = reason
+            signal.raise_signal(signal.SIGUSR1)
+
+
+def disk_full(trial: Trial) -> str:
+    """That the worker's error was a full disk, or ""."""
+    error: Any = trial.get_error()
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk is full: {error}"
+        error = getattr(error, "cause", None) or error.__cause__
+    return ""

@@ -1,0 +1,130 @@
+"""The ledger of a search: its Optuna study in a storage, found again by `--resume` and `deeppp sync`.
+
+Several searches may share a storage, also from the moment in which its tables are made. One process at a time writes
+to a search: it holds the lock in the search's folder.
+"""
+
+import contextlib
+import time
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from pruning_core.datasets import Dataset
+from search.addresses import without_password
+from search.lock import hold
+from search.study import Study, StudyError
+
+JOURNAL = "journal:///"
+SECONDS_TO_CONNECT = 10
+TRIES = 8
+RACING = ("exist", "unique", "duplicate", "no such table", "locked")
+
+
+def open_storage(url: str) -> BaseStorage:
+    """The Optuna storage at a URL of SQLAlchemy, or at `journal:///PATH` for Optuna's journal file.
+
+    Raises:
+        StudyError: it cannot be used, or does not answer within seconds.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.disable_default_handler()
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    shown = without_password(f"--storage {url}")
+    try:
+        if url.startswith(JOURNAL):
+            path = Path("/" + url.removeprefix(JOURNAL))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return JournalStorage(JournalFileBackend(str(path)))
+        dialect = make_url(url).get_backend_name()
+        timeout = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": SECONDS_TO_CONNECT}}.get(dialect, {})
+        return _open_tables(url, {"connect_args": timeout, "pool_pre_ping": True})
+    except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split("[SQL:")[0].split())
+        raise StudyError(without_password(f"{shown} cannot be used: {reason}")) from None
+
+
+def _open_tables(url: str, engine: dict[str, Any]) -> RDBStorage:
+    """Opens a database; where another search is just making its tables, the one that comes second tries again."""
+    for attempt in range(TRIES):
+        try:
+            return RDBStorage(url, engine_kwargs=engine)
+        except (SQLAlchemyError, RuntimeError) as error:
+            if attempt == TRIES - 1 or not any(sign in str(error).lower() for sign in RACING):
+                raise
+            time.sleep(0.25 * (attempt + 1))
+    raise AssertionError
+
+
+def open_ledger(study: Study, data: Dataset, storage_url: str, output: Path, resume: bool) -> optuna.Study:
+    """The Optuna study of a new search, under the next free label, or of the latest one of `output`, to be resumed.
+
+    Raises:
+        StudyError: nothing to resume, or the study file or its data changed since.
+    """
+    if storage_url.startswith("sqlite:///"):
+        path = Path(storage_url.removeprefix("sqlite:///"))
+        if resume and not path.exists():
+            raise StudyError(f"nothing to resume: there is no {path}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    store = open_storage(storage_url)
+    essence = _essence(study, data)
+    names = set(optuna.get_all_study_names(store))
+    if resume:
+        labels = [label for label in _labels(study.name, len(names)) if label in names]
+        mine = [label for label in labels if search_folder(output, label).is_dir()]
+        if not mine:
+            where = without_password(storage_url)
+            raise StudyError(f"nothing to resume: {output} holds no search of the study {study.name} in {where}")
+        ledger = optuna.load_study(study_name=mine[-1], storage=store)
+        before = ledger.user_attrs.get("study", essence)
+        if changed := [key for key, value in essence.items() if before.get(key) != value]:
+            raise StudyError(
+                f"cannot resume {mine[-1]}: {', '.join(changed)} changed since it was started; "
+                "start a new search without --resume"
+            )
+        return ledger
+    for label in _labels(study.name, len(names) + 1000):
+        if label in names:
+            continue
+        with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another search was quicker: next label
+            ledger = optuna.create_study(study_name=label, storage=store, direction="maximize")
+            search_folder(output, label).mkdir(parents=True, exist_ok=True)
+            ledger.set_user_attr("study", essence)
+            return ledger
+    raise StudyError(f"--storage {without_password(storage_url)} holds too many searches of the study {study.name}")
+
+
+def _labels(name: str, count: int) -> list[str]:
+    return [name] + [f"{name}-{k}" for k in range(2, count + 2)]
+
+
+def search_folder(output: Path, label: str) -> Path:
+    """Where a search keeps its trials, as a Tune experiment."""
+    return output / "ray" / label
+
+
+def lock(folder: Path) -> IO[str]:
+    """Holds the search in a folder until the returned file is closed, or the process ends in whatever way.
+
+    Raises:
+        StudyError: another process holds it.
+    """
+    try:
+        return hold(folder / "lock", wait=False)
+    except BlockingIOError:
+        raise StudyError(f"the search {folder.name} in {folder.parent.parent} is running in another process") from None
+
+
+def _essence(study: Study, data: Dataset) -> dict[str, Any]:
+    """What must be the same when a search is resumed: not its length, its resources, nor where its data lie."""
+    resolved = study.model_dump(mode="json")
+    del resolved["resources"], resolved["data"]["source"]
+    del resolved["search"]["trials"], resolved["search"]["max_failures"]
+    return resolved | {"data fingerprint": data.fingerprint}

@@ -1,0 +1,95 @@
+"""What is refused before a search starts: addresses, servers, resources; what `resources: auto` comes to."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.addresses import check_server
+from search.cluster import Node, ask_head, check_resources, find_head
+from search.runner import places
+from search.study import Study, StudyError
+
+
+def a_study(resources: Any) -> Study:
+    return Study.model_validate({"name": "s", "data": {"source": "wine", "keep": 4}, "resources": resources})
+
+
+@pytest.fixture
+def port() -> int:
+    """Nothing listens on it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("address", ["nonsense", "10.0.0.1", "ray://10.0.0.1:10001", "10.0.0.1:head"])
+def test_an_address_has_the_form_host_port(address: str) -> None:
+    with pytest.raises(StudyError, match=f"--address {re.escape(address)} .*HOST:PORT"):
+        find_head(address)
+
+
+def test_an_address_where_nothing_listens_or_no_ray_head_is_refused_at_once(port: int, deaf: int) -> None:
+    started = time.monotonic()
+    with pytest.raises(StudyError, match=f":{port} cannot be reached"):
+        find_head(f"127.0.0.1:{port}")
+    with pytest.raises(StudyError, match=f":{deaf} is no Ray head"):
+        ask_head(f"127.0.0.1:{deaf}")
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:secret@127.0.0.1:{}/db", "http://me:secret@127.0.0.1:{}"])
+def test_a_server_that_is_not_there_is_refused_and_its_password_kept(url: str, port: int, tmp_path: Path) -> None:
+    for storage, tracking in ((url.format(port), None), (None, url.format(port))):
+        with pytest.raises(StudyError, match="cannot be reached") as refused:
+            places(tmp_path / "runs", storage, tracking)
+        assert "secret" not in str(refused.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_urls_without_a_server_pass() -> None:
+    for url in ("sqlite:////tmp/a.db", "journal:////tmp/a.log", "databricks"):
+        check_server(url, "--storage")
+
+
+def test_the_output_is_a_folder() -> None:
+    with pytest.raises(StudyError, match="--output s3:/bucket/runs must be a folder"):
+        places(Path("s3://bucket/runs"), None, None)
+
+
+NODES = [Node("1", "a", "10.0.0.1", {"CPU": 8}), Node("2", "b", "10.0.0.2", {"CPU": 2, "GPU": 1})]
+
+
+@pytest.mark.parametrize(
+    ("resources", "says"),
+    [
+        ({"cpu": 16}, "resources.cpu = 16 must be at most 8"),
+        ({"cpu": 1, "gpu": 2}, "resources.gpu = 2 must be at most 1"),
+        ({"cpu": 4, "gpu": 0.5}, "resources.cpu = 4 and resources.gpu = 0.5 must fit on one node"),
+    ],
+)
+def test_a_trial_that_fits_on_no_node_is_refused(resources: dict[str, float], says: str) -> None:
+    with pytest.raises(StudyError, match=says):
+        check_resources(a_study(resources), NODES)
+
+
+@pytest.mark.parametrize("resources", [{"cpu": 8}, {"cpu": 2, "gpu": 0.25}, "auto"])
+def test_a_trial_that_fits_somewhere_passes(resources: Any) -> None:
+    check_resources(a_study(resources), NODES)
+
+
+def test_fractions_are_of_one_gpu() -> None:
+    with pytest.raises(ValueError, match="a fraction of one GPU or a whole number"):
+        a_study({"gpu": 1.5})
+    assert (a_study({"gpu": 2}).resources.device, a_study({}).resources.device) == ("cuda", "cpu")
