@@ -1,0 +1,52 @@
+"""The benchmarks run anywhere, and the formula for a worker's memory holds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+WITHOUT = """
+import runpy, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"numpy", "pydantic", "sklearn", "pandas", "ray", "optuna", "mlflow", "yaml", "rich"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+sys.path.insert(0, str(sys.argv[1]))
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+MEASURE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from scaling import MIB, Size, expected_bytes, measure
+size = Size(*map(int, sys.argv[2:5]))
+_, peak = measure(size)
+print(peak / MIB, expected_bytes(size) / MIB)
+"""
+
+
+def run(code: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_gpu_benchmark_needs_nothing_but_pytorch() -> None:
+    printed = run(WITHOUT, BENCHMARKS, BENCHMARKS / "gpu.py", "--quick", "--device", "cpu")
+    lines = [line for line in printed.splitlines() if line.startswith("| ")][2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| 1", "| 4", "| 16"]
+    assert all(float(line.split(" | ")[1]) > 0 and line.endswith("% |") for line in lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("gates", "replicas", "rows"), [(5_000, 8, 600), (64, 256, 1_344), (200, 2, 60_000)])
+def test_a_workers_memory_stays_within_the_formula(gates: int, replicas: int, rows: int) -> None:
+    measured, formula = map(float, run(MEASURE, BENCHMARKS, gates, replicas, rows).split())
+    assert 0.5 * formula < measured < formula
