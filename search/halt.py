@@ -1,7 +1,8 @@
 """What ends a search early, in good order: more failures than the study allows, or a full disk."""
 
-import errno
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -11,6 +12,8 @@ from ray.tune.experiment import Trial
 
 from search.study import Study
 from search.summary import last_line
+
+SPACE_TO_GO_ON = 256 * 2**10
 
 
 class Halted(Exception):  # noqa: N818
@@ -23,11 +26,13 @@ class Halt(Callback):
     Args:
         study: `search.max_failures` says how many trials may fail.
         ledger: the search's trials.
+        folder: of the search, on the disk that may be full.
     """
 
-    def __init__(self, study: Study, ledger: optuna.Study) -> None:
+    def __init__(self, study: Study, ledger: optuna.Study, folder: Path) -> None:
         self.study = study
         self.ledger = ledger
+        self.folder = folder
         self.reason = ""
 
     def check(self) -> None:
@@ -51,7 +56,7 @@ class Halt(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A worker was lost, maybe to a full disk, which every other worker will meet, too."""
-        self._halt(disk_full(trial))
+        self._halt(no_space(self.folder))
 
     on_trial_error = on_trial_recover
 
@@ -61,11 +66,6 @@ class Halt(Callback):
             signal.raise_signal(signal.SIGUSR1)
 
 
-def disk_full(trial: Trial) -> str:
-    """That the worker's error was a full disk, or ""."""
-    error: Any = trial.get_error()
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full: {error}"
-        error = getattr(error, "cause", None) or error.__cause__
-    return ""
+def no_space(folder: Path) -> str:
+    """That the disk of a folder is full, or ""."""
+    return f"no space is left for {folder}" if shutil.disk_usage(folder).free < SPACE_TO_GO_ON else ""

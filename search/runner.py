@@ -23,6 +23,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray import tune
 from ray.exceptions import RayError
@@ -35,7 +36,7 @@ from pruning_core.datasets import Dataset
 from search.addresses import check_server, without_password
 from search.cluster import measure_resources, started_ray
 from search.confirmation import Confirmed, completed_fraction, confirm, winner, write_network
-from search.halt import Halt, Halted
+from search.halt import Halt, Halted, no_space
 from search.ledger import lock, open_ledger, search_folder
 from search.recorder import WINNER, Recorder, save_result, saved_result
 from search.sampler import StudySearch, StudySearcher, budget
@@ -46,6 +47,7 @@ from search.tracking import SearchEnding, Tracking, TrackingError
 from search.trainable import prune
 
 WORKER_FAULTS = 3
+LOST = (OSError, SQLAlchemyError, StorageInternalError, RayError, TuneError)
 PACKAGES = ("deeppp", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
@@ -128,12 +130,12 @@ def search(
                 raise Stopped(label) from None
             except Halted as halted:
                 raise Stopped(label, str(halted)) from None
-            except (OSError, SQLAlchemyError, RayError, TuneError) as error:
-                raise Stopped(label, one_line(error)) from error
+            except LOST as error:
+                raise Stopped(label, no_space(output) or one_line(error)) from error
             finally:
                 display.end()
                 recorder.close(result, ending)
-                with suppress(SQLAlchemyError):  # the storage may be what ended the search
+                with suppress(SQLAlchemyError, StorageInternalError):  # the storage may be what ended the search
                     seconds = ledger.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
                     ledger.set_user_attr("earlier_seconds", seconds)
     return result
@@ -227,7 +229,7 @@ def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Record
         KeyboardInterrupt: SIGINT, or SIGUSR1 from outside.
         Halted: see `Halt`.
     """
-    halt = Halt(study, ledger)
+    halt = Halt(study, ledger, recorder.folder)
     halt.check()
     for _ in range(1 + WORKER_FAULTS):
         searcher, trials = _run_tune_once(study, ledger, data, recorder, halt, resume)
