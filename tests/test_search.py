@@ -151,7 +151,7 @@ def test_known_points_come_first_and_strategies_share_the_trials(workplace: Work
     assert collections.Counter(t.params["strategy"] for t in trials) == {"stepped": 2, "markov": 2}
     first = next(t for t in trials if t.params["strategy"] == "stepped")
     assert first.params["lambda_start"] == 0.2
-    assert first.params["growth"] == 1.2
+    assert first.params["growth"] == 1.15
 
 
 def test_a_killed_search_is_finished_by_resume(workplace: Workplace) -> None:
