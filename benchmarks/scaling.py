@@ -68,11 +68,16 @@ def expected_bytes(size: Size, hidden: int = 64, classes: int = 10, batch: int =
     4 [ R (5 P + N H + B (2 N + 4 H + 8 C)) + 1.2 rows (N + 2) + 2 R rows ] + 16 MiB, with P parameters per replica:
     parameters, gradients, Adam's two moments and what settled replicas are put back to (5 P), the gated first layer,
     two batches and what the layers make of one, the data with its validation part (labels are int64), two copies of
-    the order of the rows, and at most 16 MiB for evaluation and the history of the gates.
+    the order of the rows, and at most 16 MiB for evaluation and the history of the gates. `markov` adds
+    4 R 3 (N H + D): a proposal's first layer, as often as the allocator keeps it, and the random numbers drawn ahead,
+    D = 2^16 or what an epoch needs, 2 N per proposal.
     """
     shape = Shape(size.gates, hidden, classes, batch)
     step = batch * (2 * size.gates + 4 * hidden + 8 * classes)
     replica = 5 * shape.parameters + size.gates * hidden + step + 2 * size.rows
+    if size.strategy == "markov":
+        proposals = TrialConfig.model_fields["proposals"].default * size.rows // batch
+        replica += 3 * (size.gates * hidden + min(2**16, 2 * size.gates * proposals))
     data = (1 + VALIDATION_SHARE) * size.rows * (size.gates + 2)
     return round(4 * (size.replicas * replica + data)) + 16 * MIB
 

@@ -119,8 +119,10 @@ def train(config: dict[str, Any], data: Data) -> None:
         tune.report(metrics)
 
 
-def search(trials: int, epochs: int, output: Path) -> dict[str, float]:
+def search(trials: int, epochs: int, output: Path, lean: bool = False) -> dict[str, float]:
     """Run the search once and measure it, from before `ray.init` to the end of the fit.
+
+    `lean`: with reused actors and without MLflow.
 
     Raises
     ------
@@ -132,6 +134,7 @@ def search(trials: int, epochs: int, output: Path) -> dict[str, float]:
     output.mkdir(parents=True, exist_ok=True)
 
     start = time.perf_counter()
+    mlflow = MLflowLoggerCallback(tracking_uri=f"sqlite:///{output / 'mlflow.db'}", experiment_name="textbook")
     ray.init(num_cpus=2, include_dashboard=False)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(train, data=data), {"cpu": 1}),
@@ -141,14 +144,16 @@ def search(trials: int, epochs: int, output: Path) -> dict[str, float]:
             "epochs": epochs,
         },
         tune_config=tune.TuneConfig(
-            metric="pruned_accuracy", mode="max", search_alg=OptunaSearch(seed=0), num_samples=trials
+            metric="pruned_accuracy",
+            mode="max",
+            search_alg=OptunaSearch(seed=0),
+            num_samples=trials,
+            reuse_actors=lean,
         ),
         run_config=tune.RunConfig(
             name="textbook",
             storage_path=str(output / "ray"),
-            callbacks=[
-                MLflowLoggerCallback(tracking_uri=f"sqlite:///{output / 'mlflow.db'}", experiment_name="textbook")
-            ],
+            callbacks=[] if lean else [mlflow],
         ),
     )
     results = tuner.fit()
@@ -171,10 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=160)
+    parser.add_argument("--lean", action="store_true", help="with reused actors and without MLflow")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurement there, too")
     parser.add_argument("--output", type=Path, metavar="DIR", default=Path("runs/textbook"))
     arguments = parser.parse_args()
-    measured = json.dumps(search(arguments.trials, arguments.epochs, arguments.output))
+    measured = json.dumps(search(arguments.trials, arguments.epochs, arguments.output, arguments.lean))
     if arguments.json:
         arguments.json.write_text(measured + "\n")
     print(measured)

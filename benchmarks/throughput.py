@@ -1,10 +1,16 @@
-"""Replica-epochs per second: the textbook composition, the bare training loop, and `deeppp search`, in one run.
+"""Replica-epochs per second of a search and of everything it can be compared with, in one run on one machine.
 
-    python benchmarks/throughput.py [--trials 24] [--textbook-trials 8] [--json FILE]
+    python benchmarks/throughput.py            # 100 trials, some ten minutes on two cores; prints Markdown
+    python benchmarks/throughput.py --quick    # tiny numbers, to see that it runs
 
-All three train the same network on the same data. The textbook composition trains one seed per trial; the bare loop
-is `train()` in as many processes as there are cores, without Ray, Optuna and MLflow; the search is the command with
-MLflow on, timed from its start to its exit, confirmation included.
+- textbook: Ray Tune + OptunaSearch + MLflowLoggerCallback as their documentation shows (`textbook.py`), one seed per
+  trial; lean: the same with reused actors and without MLflow. From `ray.init` to the end of the fit.
+- deeppp search: the command with MLflow on, from its start to its exit, confirmation included.
+- bare loop: `train()` alone in as many processes as cores, on the very configurations that the search tried, for as
+  many epochs each; imports and data are not counted.
+- floor: the matrix products alone of a step of back-propagation, as many processes as cores (`arithmetic.py`).
+
+Then where the search's time went, and the bare loop against the floor for R = 1 ... 128 on one thread.
 """
 
 import argparse
@@ -14,21 +20,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import torch
+from arithmetic import Shape, best_seconds, rows_first, rows_last
+from scaling import Size, noise
+
+from pruning_core.config import TrialConfig
+from pruning_core.datasets import Dataset
+from pruning_core.training import train
+from search.study import load_study
+
 HERE = Path(__file__).parent
 STUDY = HERE.parent / "studies" / "quick.yaml"
+CORES = os.cpu_count() or 1
+DIGITS_ROWS = 1344
 
 
-def textbook(folder: Path, trials: int, epochs: int) -> dict[str, Any]:
+def textbook(folder: Path, trials: int, epochs: int, *options: str) -> dict[str, Any]:
     """Runs `textbook.py` as a process of its own."""
     result = folder / "textbook.json"
-    command = [sys.executable, str(HERE / "textbook.py"), "--trials", str(trials), "--epochs", str(epochs)]
+    command = [sys.executable, str(HERE / "textbook.py"), "--trials", str(trials), "--epochs", str(epochs), *options]
     subprocess.run(
-        [*command, "--output", str(folder / "textbook"), "--json", str(result)],
+        [*command, "--output", str(folder / f"textbook{len(options)}"), "--json", str(result)],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -36,82 +55,144 @@ def textbook(folder: Path, trials: int, epochs: int) -> dict[str, Any]:
     return dict(json.loads(result.read_text()))
 
 
-def search(folder: Path, trials: int) -> dict[str, Any]:
-    """Runs `deeppp search` as a process of its own, timed from outside."""
-    result = folder / "search.json"
-    command = [sys.executable, "-m", "search", "search", str(STUDY), "--trials", str(trials)]
+def search(folder: Path, trials: int, *overrides: str) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
+    """Runs `deeppp search` as a process of its own.
+
+    Returns:
+        Its figures, timed from outside; the seconds of its parts; the `trial.json` of each of its trials.
+    """
+    result, parts = folder / "search.json", folder / "parts.json"
+    command = [sys.executable, str(HERE / "timed_search.py"), str(parts), str(STUDY), "--trials", str(trials)]
     started = time.perf_counter()
     subprocess.run(
-        [*command, "--output", str(folder / "runs"), "--json", str(result)],
+        [*command, *overrides, "--output", str(folder / "runs"), "--json", str(result)],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=HERE.parent,
+        env={**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
     )
     seconds = time.perf_counter() - started
     counted = json.loads(result.read_text())
-    replica_epochs = counted["replica_epochs"]
-    return {
-        "trials": counted["trials"],
-        "seconds": seconds,
-        "replica_epochs": replica_epochs,
-        "replica_epochs_per_second": replica_epochs / seconds,
-    }
+    recorded = sorted((folder / "runs" / "ray" / counted["study"]).glob("trial_*/checkpoint_*/trial.json"))
+    figures = {"trials": counted["trials"], "seconds": seconds, "replica_epochs": counted["replica_epochs"]}
+    return figures, json.loads(parts.read_text()), [json.loads(path.read_text()) for path in recorded]
 
 
-def train_bare(trial: int) -> tuple[int, float]:
-    """One trial of the default configuration in the bare loop: its replica-epochs and seconds."""
-    import torch
-
-    from pruning_core.training import train
-    from search.study import load_study
-
+@cache
+def worker_data() -> Dataset:
+    """The study's data, and one thread from then on: what a worker pays once."""
     torch.set_num_threads(1)
-    study = load_study(STUDY)
-    config = study.trial_config()
-    run = train(config, study.load_data(), range(config.seeds))
-    for _ in run:
-        pass
-    return len(run.history) * config.seeds, run.history.seconds
+    return load_study(STUDY).load_data()
 
 
-def bare(trials: int) -> dict[str, Any]:
-    """The bare loop in one process per core; imports and data are not counted."""
-    processes = os.cpu_count() or 1
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        counted = list(pool.map(train_bare, range(trials)))
-    replica_epochs = sum(epochs for epochs, _ in counted)
-    seconds = sum(seconds for _, seconds in counted) / processes
-    return {
-        "trials": trials,
-        "seconds": seconds,
-        "replica_epochs": replica_epochs,
-        "replica_epochs_per_second": replica_epochs / seconds,
-    }
+def train_bare(trial: dict[str, Any]) -> float:
+    """Trains one of the search's trials again in the bare loop; returns the seconds of its epochs."""
+    run = train(TrialConfig(**trial["config"]), worker_data(), trial["seeds"], device="cpu")
+    for record in run:
+        if record.epoch == trial["epochs_run"]:
+            break
+    return run.history.seconds
+
+
+def floor_seconds(replicas: int, products: Any, seconds: float) -> float:
+    """The shortest time of an epoch's matrix products."""
+    data = worker_data()
+    shape = Shape(features=len(data.feature_names))
+    return best_seconds([products(shape, replicas, len(data.train.y) // shape.batch)], seconds)[0]
+
+
+def bare_and_floor(trials: Sequence[dict[str, Any]], seconds: float) -> dict[str, dict[str, Any]]:
+    """The bare loop on the search's trials and the floors at as many replicas, in one process per core."""
+    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
+        each = list(pool.map(train_bare, trials))
+        figures = {"bare loop": _figures(trials, sum(each) / CORES)}
+        replicas = len(trials[0]["seeds"])
+        for name, products in (("floor", rows_first), ("floor, rows last", rows_last)):
+            took = list(pool.map(floor_seconds, [replicas] * CORES, [products] * CORES, [seconds] * CORES))
+            figures[name] = {"trials": 0, "seconds": sum(took) / CORES, "replica_epochs": CORES * replicas}
+    return figures
+
+
+def _figures(trials: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    replica_epochs = sum(len(trial["seeds"]) * trial["epochs_run"] for trial in trials)
+    return {"trials": len(trials), "seconds": seconds, "replica_epochs": replica_epochs}
+
+
+def show_compositions(figures: dict[str, dict[str, Any]]) -> None:
+    """One line per composition; ratios to the textbook's and to the bare loop."""
+    for f in figures.values():
+        f["replica_epochs_per_second"] = f["replica_epochs"] / f["seconds"]
+    print("| | trials | seconds | replica-epochs | per second | to textbook | to bare loop |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    slowest, bare = (figures[name]["replica_epochs_per_second"] for name in ("textbook", "bare loop"))
+    for what, f in figures.items():
+        rate = f["replica_epochs_per_second"]
+        print(f"| {what} | {f['trials'] or ''} | {f['seconds']:.3g} | {f['replica_epochs']} | {rate:.4g} ", end="")
+        print(f"| {rate / slowest:.1f} x | {rate / bare:.0%} |")
+
+
+def show_parts(parts: dict[str, float], seconds: float, trials: Sequence[dict[str, Any]]) -> None:
+    """Where the wall time of a search went, and the time of its workers while trials ran."""
+    shown = {name: parts[name] for name in ("imports", "data", "Ray start", "trials", "confirmation")}
+    shown["process start and exit"] = seconds - parts["whole"]
+    shown["all else: databases, closing"] = seconds - sum(shown.values())
+    print("\n| part of the search, one after the other | seconds | share of the wall time |\n| --- | --- | --- |")
+    for name, value in shown.items():
+        print(f"| {name} | {value:.2f} | {value / seconds:.1%} |")
+    slots, training = CORES * parts["trials"], sum(trial["seconds"] for trial in trials)
+    print("\n| while trials ran | seconds | share of all workers' time |\n| --- | --- | --- |")
+    print(f"| training, in the workers | {training:.2f} | {training / slots:.1%} |")
+    print(f"| start of the workers, reports, Tune | {slots - training:.2f} | {1 - training / slots:.1%} |")
+    print(f"| sampling, in the driver | {parts['sampling']:.2f} | {parts['sampling'] / slots:.1%} |")
+    print(f"| MLflow, in the driver's second thread | {parts['MLflow']:.2f} | {parts['MLflow'] / slots:.1%} |")
+
+
+def show_loop_and_floor(replicas: Sequence[int], seconds: float) -> None:
+    """The bare loop with its evaluations against the products of its steps, taking turns on one thread."""
+    torch.set_num_threads(1)
+    print("\n| one thread: R | replica-epochs/s | floor | of it | floor, rows last | of it |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    shape = Shape()
+    steps = DIGITS_ROWS // shape.batch
+    config = TrialConfig(keep=16, batch_size=shape.batch, epochs=10**6, settle_epochs=10**6)
+    for r in replicas:
+        epochs = iter(train(config, noise(Size(shape.features, r, DIGITS_ROWS)), range(r), device="cpu"))
+        calls: list[Callable[[], object]] = [
+            partial(next, epochs),
+            rows_first(shape, r, steps),
+            rows_last(shape, r, steps),
+        ]
+        loop, first, last = (r / best for best in best_seconds(calls, seconds))
+        print(f"| {r} | {loop:.0f} | {first:.0f} | {loop / first:.0%} | {last:.0f} | {loop / last:.0%} |", flush=True)
 
 
 def main() -> None:
-    """Runs all three and prints the ratios."""
+    """Runs everything and prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--trials", type=int, default=24, help="of the search (default 24)")
-    parser.add_argument("--textbook-trials", type=int, default=8, help="of the textbook composition (default 8)")
-    parser.add_argument("--epochs", type=int, default=160, help="of the textbook composition (default 160)")
+    parser.add_argument("--trials", type=int, default=100, help="of the search (default 100)")
+    parser.add_argument("--textbook-trials", type=int, default=8, help="of both textbook compositions (default 8)")
+    parser.add_argument("--quick", action="store_true", help="tiny numbers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
+    trials, textbook_trials, epochs, seconds = options.trials, options.textbook_trials, 160, 5.0
+    overrides: list[str] = []
+    if options.quick:
+        trials, textbook_trials, epochs, seconds = 6, 2, 4, 0.1
+        overrides = ["--set", "training.epochs=12", "--set", "search.confirm_seeds=2"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        searched, parts, recorded = search(folder, trials, *overrides)
         figures = {
-            "bare loop": bare(2 * (os.cpu_count() or 1)),
-            "deeppp search": search(folder, options.trials),
-            "textbook": textbook(folder, options.textbook_trials, options.epochs),
+            "textbook": textbook(folder, textbook_trials, epochs),
+            "textbook, lean": textbook(folder, textbook_trials, epochs, "--lean"),
+            "deeppp search": searched,
+            **bare_and_floor(recorded, seconds),
         }
-    slowest = figures["textbook"]["replica_epochs_per_second"]
-    print(f"{'':16}{'trials':>8}{'seconds':>10}{'replica-epochs':>16}{'per second':>12}{'ratio':>8}")
-    for what, f in figures.items():
-        rate = f["replica_epochs_per_second"]
-        print(f"{what:16}{f['trials']:>8}{f['seconds']:>10.1f}{f['replica_epochs']:>16}", end="")
-        print(f"{rate:>12.1f}{rate / slowest:>7.1f}x")
+    show_compositions(figures)
+    show_parts(parts, searched["seconds"], recorded)
+    show_loop_and_floor((1, 8) if options.quick else (1, 8, 32, 128), seconds)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+        options.json.write_text(json.dumps({"figures": figures, "parts": parts}, indent=1))
 
 
 if __name__ == "__main__":

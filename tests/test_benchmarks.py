@@ -24,7 +24,7 @@ MEASURE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from scaling import MIB, Size, expected_bytes, measure
-size = Size(*map(int, sys.argv[2:5]))
+size = Size(*map(int, sys.argv[2:5]), sys.argv[5])
 _, peak = measure(size)
 print(peak / MIB, expected_bytes(size) / MIB)
 """
@@ -46,7 +46,10 @@ def test_gpu_benchmark_needs_nothing_but_pytorch() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(("gates", "replicas", "rows"), [(5_000, 8, 600), (64, 256, 1_344), (200, 2, 60_000)])
-def test_a_workers_memory_stays_within_the_formula(gates: int, replicas: int, rows: int) -> None:
-    measured, formula = map(float, run(MEASURE, BENCHMARKS, gates, replicas, rows).split())
+@pytest.mark.parametrize(
+    ("gates", "replicas", "rows", "strategy"),
+    [(5_000, 8, 600, "stepped"), (5_000, 8, 600, "markov"), (64, 256, 1_344, "stepped"), (200, 2, 60_000, "stepped")],
+)
+def test_a_workers_memory_stays_within_the_formula(gates: int, replicas: int, rows: int, strategy: str) -> None:
+    measured, formula = map(float, run(MEASURE, BENCHMARKS, gates, replicas, rows, strategy).split())
     assert 0.5 * formula < measured < formula
