@@ -23,8 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from arithmetic import Shape, best_seconds
-
+from benchmarks.arithmetic import Shape, best_seconds
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.networks import GatedMLP
 from pruning_core.replicas import ReplicaRandom, Replicas

@@ -11,6 +11,7 @@ of the resident set above that of a process that has imported torch; `formula` i
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,8 +20,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from arithmetic import Shape
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.arithmetic import Shape
 from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset, Part
 from pruning_core.training import train

@@ -28,9 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arithmetic import Shape, best_seconds, rows_first, rows_last
-from scaling import Size, noise
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.arithmetic import Shape, best_seconds, rows_first, rows_last
+from benchmarks.scaling import Size, noise
 from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from pruning_core.training import train

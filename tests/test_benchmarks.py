@@ -16,15 +16,14 @@ class Missing:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Missing())
-sys.path.insert(0, str(sys.argv[1]))
-sys.argv = sys.argv[2:]
+sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 MEASURE = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from scaling import MIB, Size, expected_bytes, measure
-size = Size(*map(int, sys.argv[2:5]), sys.argv[5])
+sys.path.insert(0, sys.argv.pop())
+from benchmarks.scaling import MIB, Size, expected_bytes, measure
+size = Size(*map(int, sys.argv[1:4]), sys.argv[4])
 _, peak = measure(size)
 print(peak / MIB, expected_bytes(size) / MIB)
 """
@@ -39,7 +38,7 @@ def run(code: str, *arguments: object) -> str:
 
 
 def test_gpu_benchmark_needs_nothing_but_pytorch() -> None:
-    printed = run(WITHOUT, BENCHMARKS, BENCHMARKS / "gpu.py", "--quick", "--device", "cpu")
+    printed = run(WITHOUT, BENCHMARKS / "gpu.py", "--quick", "--device", "cpu")
     lines = [line for line in printed.splitlines() if line.startswith("| ")][2:]
     assert [line.split(" | ")[0] for line in lines] == ["| 1", "| 4", "| 16"]
     assert all(float(line.split(" | ")[1]) > 0 and line.endswith("% |") for line in lines)
@@ -51,5 +50,5 @@ def test_gpu_benchmark_needs_nothing_but_pytorch() -> None:
     [(5_000, 8, 600, "stepped"), (5_000, 8, 600, "markov"), (64, 256, 1_344, "stepped"), (200, 2, 60_000, "stepped")],
 )
 def test_a_workers_memory_stays_within_the_formula(gates: int, replicas: int, rows: int, strategy: str) -> None:
-    measured, formula = map(float, run(MEASURE, BENCHMARKS, gates, replicas, rows, strategy).split())
+    measured, formula = map(float, run(MEASURE, gates, replicas, rows, strategy, BENCHMARKS.parent).split())
     assert 0.5 * formula < measured < formula
