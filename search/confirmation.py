@@ -1,14 +1,12 @@
 """Confirming the best trial of each strategy with fresh seeds, and only then reading the test part.
 
-Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have something to do. If a seed of a
-strategy's best trial does not complete, the next best one has its turn, up to three: completion is no accident of
-the seeds that the search used.
+Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have something to do.
 """
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,8 @@ PLAIN, TENSORS = "network.json", "network.safetensors"
 class Confirmed:
     """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test accuracies.
 
+    `replica_epochs` are those of all that were trained to confirm its strategy.
+
     `network` is that of the complete seed with the highest validation accuracy; the test part has no say in it.
     """
 
@@ -49,11 +49,6 @@ class Confirmed:
     selected: list[list[str]]
     replica_epochs: int
     network: PrunedReplica | None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every fresh seed completed the pruning."""
-        return self.outcome["complete"] == 1
 
     def kept(self) -> list[str]:
         """The n units that most of the seeds keep, most frequent first."""
@@ -145,34 +140,41 @@ def read_network(folder: Path) -> PrunedReplica | None:
 def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Confirmed]:
     """Confirms the best trial of each strategy that has one.
 
+    The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
+    validation: the best of many trials owes some of its accuracy to the seeds of the search. Test accuracies of the
+    others are not looked at.
+
     Args:
         study: the study file (`confirm_seeds`, `resources`).
         ledger: the search's trials.
         data: the data with its test part.
     """
     trials = ledger.get_trials(deepcopy=False)
-    waiting = {s: candidates(trials, s)[:CANDIDATES] for s in study.strategies}
-    confirmed: dict[str, Confirmed] = {}
+    chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
     data_ref = ray.put(data)
     task = ray.remote(train_afresh).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
     pieces = [seeds[i : i + SEEDS_PER_TASK] for i in range(0, len(seeds), SEEDS_PER_TASK)]
-    while any(waiting.values()):
-        now = {s: queue.pop(0) for s, queue in waiting.items() if queue}
-        tasks = {
-            s: [
-                task.remote(study.trial_config(t.params).model_dump(), data_ref, list(p), study.resources)
-                for p in pieces
-            ]
-            for s, t in now.items()
-        }
-        for strategy, trial in now.items():
-            attempt = _join(trial, ray.get(tasks[strategy]))
-            if strategy not in confirmed or attempt.complete:
-                confirmed[strategy] = attempt
-            if attempt.complete:
-                waiting[strategy] = []
+    tasks = {
+        (strategy, trial.number): [
+            task.remote(study.trial_config(trial.params).model_dump(), data_ref, list(piece), study.resources)
+            for piece in pieces
+        ]
+        for strategy, best in chosen.items()
+        for trial in best
+    }
+    confirmed: dict[str, Confirmed] = {}
+    for strategy, best in chosen.items():
+        attempts = [_join(trial, ray.get(tasks[strategy, trial.number])) for trial in best]
+        if attempts:
+            replica_epochs = sum(attempt.replica_epochs for attempt in attempts)
+            confirmed[strategy] = replace(max(attempts, key=_rank), replica_epochs=replica_epochs)
     return confirmed
+
+
+def _rank(attempt: Confirmed) -> tuple[float, float]:
+    """Completion first, then validation; never test."""
+    return attempt.outcome["complete"], float(np.mean(attempt.validation))
 
 
 def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
@@ -199,6 +201,4 @@ def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
 
 def winner(confirmed: dict[str, Confirmed]) -> str | None:
     """The strategy that completes with every fresh seed and is the most accurate on validation (never on test)."""
-    if not confirmed:
-        return None
-    return max(confirmed, key=lambda s: (confirmed[s].outcome["complete"], np.mean(confirmed[s].validation)))
+    return max(confirmed, key=lambda strategy: _rank(confirmed[strategy]), default=None)
