@@ -130,7 +130,7 @@ def show_compositions(figures: dict[str, dict[str, Any]]) -> None:
     for what, f in figures.items():
         rate = f["replica_epochs_per_second"]
         print(f"| {what} | {f['trials'] or ''} | {f['seconds']:.3g} | {f['replica_epochs']} | {rate:.4g} ", end="")
-        print(f"| {rate / slowest:.1f} x | {rate / bare:.0%} |")
+        print(f"| {rate / slowest:.3g} x | {rate / bare:.3g} x |")
 
 
 def show_parts(parts: dict[str, float], seconds: float, trials: Sequence[dict[str, Any]]) -> None:
@@ -144,7 +144,7 @@ def show_parts(parts: dict[str, float], seconds: float, trials: Sequence[dict[st
     slots, training = CORES * parts["trials"], sum(trial["seconds"] for trial in trials)
     print("\n| while trials ran | seconds | share of all workers' time |\n| --- | --- | --- |")
     print(f"| training, in the workers | {training:.2f} | {training / slots:.1%} |")
-    print(f"| start of the workers, reports, Tune | {slots - training:.2f} | {1 - training / slots:.1%} |")
+    print(f"| start of the workers, reports, Tune, idle | {slots - training:.2f} | {1 - training / slots:.1%} |")
     print(f"| sampling, in the driver | {parts['sampling']:.2f} | {parts['sampling'] / slots:.1%} |")
     print(f"| MLflow, in the driver's second thread | {parts['MLflow']:.2f} | {parts['MLflow'] / slots:.1%} |")
 
