@@ -140,14 +140,18 @@ class History:
         }
 
     def write(self, folder: Path, selected: list[list[str]]) -> None:
-        """Writes `trial.json`, `history.npz` (quantities (E, R)) and `gates.npz` (gates (E', R, N)) into `folder`."""
+        """Writes `trial.json`, `history.npz` (quantities (E, R)) and `gates.npz` (gates (E', R, N)) into `folder`.
+
+        Uncompressed: a search writes them ten times per trial, and compression would take longer than all the rest.
+        """
         arrays: dict[str, NDArray[Any]] = {q.rstrip("_"): self.array(q).astype(np.float32) for q in QUANTITIES}
         if not self.config.chain:
             del arrays["acceptance"]
         arrays["epoch"] = np.array([record.epoch for record in self.records])
         np.savez(folder / "history.npz", allow_pickle=False, **arrays)
-        np.savez_compressed(
+        np.savez(
             folder / "gates.npz",
+            allow_pickle=False,
             epoch=[epoch for epoch, _ in self.gates],
             gates=np.stack([gates for _, gates in self.gates]),
             names=self.names,
@@ -159,7 +163,7 @@ class History:
         return {
             "records": {q: torch.from_numpy(self.array(q)) for q in QUANTITIES} if self.records else {},
             "gate_epochs": [epoch for epoch, _ in self.gates],
-            "gates": [torch.from_numpy(gates) for _, gates in self.gates],
+            "gates": torch.from_numpy(np.stack([gates for _, gates in self.gates])),
             "seconds": self.seconds,
         }
 
@@ -168,6 +172,5 @@ class History:
         records = {q: values.cpu().numpy() for q, values in state["records"].items()}
         epochs = len(records["total_loss"]) if records else 0
         self.records = [EpochRecord(e + 1, **{q: v[e] for q, v in records.items()}) for e in range(epochs)]
-        gates = [g.cpu().numpy() for g in state["gates"]]
-        self.gates = list(zip(state["gate_epochs"], gates, strict=True))
+        self.gates = list(zip(state["gate_epochs"], state["gates"].cpu().numpy(), strict=True))
         self.seconds = state["seconds"]
