@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.timed_search import timed_parts
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 WITHOUT = """
 import runpy, sys
@@ -52,3 +54,9 @@ def test_gpu_benchmark_needs_nothing_but_pytorch() -> None:
 def test_a_workers_memory_stays_within_the_formula(gates: int, replicas: int, rows: int, strategy: str) -> None:
     measured, formula = map(float, run(MEASURE, gates, replicas, rows, strategy, BENCHMARKS.parent).split())
     assert 0.5 * formula < measured < formula
+
+
+def test_every_part_of_a_search_that_is_timed_exists() -> None:
+    for part, functions in timed_parts().items():
+        for owner, name in functions:
+            assert callable(getattr(owner, name, None)), f"{part}: {name}"
