@@ -4,10 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install search findings findings-quick test lint format clean
+.PHONY: help install search findings findings-quick test test-cluster lint format clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## make .venv with the pinned versions (the other targets do this by themselves)
 
@@ -33,8 +33,11 @@ findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDIN
 findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/
 	$(BIN)/python -m studies.findings --quick
 
-test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## run the tests, but for those of test-cluster
+	$(BIN)/python -m pytest -m 'not cluster'
+
+test-cluster: $(INSTALLED) ## run the tests on clusters and faults (hosts as network namespaces: needs root)
+	$(BIN)/python -m pytest -m cluster
 
 lint: $(INSTALLED) ## check style, formatting and types
 	$(BIN)/ruff check

@@ -27,13 +27,13 @@ import optuna
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
-TRIALS = 12
+TRIALS = 8
 SERVER_AWAY = 20.0
 LONGEST_ROUND = 300.0
 STUDY = f"""
 name: wine
 data: {{source: wine, keep: 4}}
-training: {{epochs: 60, seeds: 2}}
+training: {{epochs: 40, seeds: 2}}
 strategies: [stepped, markov]
 search: {{trials: {TRIALS}, confirm_seeds: 2}}
 """
