@@ -1,6 +1,7 @@
 """The command `deeppp`. Ray, Optuna and MLflow are imported only by the subcommands that need them."""
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -305,17 +306,28 @@ def report(options: argparse.Namespace) -> int:
 
 def ui(options: argparse.Namespace) -> int:
     """`deeppp ui`: becomes the MLflow server."""
-    database = options.output.absolute() / "mlflow.db"
-    if not database.exists():
-        raise StudyError(f"--output {options.output} holds no mlflow.db yet: run a search first")
     import socket
 
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    from search.mlflow_views import links
+    from search.stores import existing_store, readable
+
+    store = existing_store(None, options.output, "mlflow.db")
+    address = f"http://127.0.0.1:{options.port}"
+    with readable(store):
+        found = links(store, address)
+    if not found:
+        raise StudyError(f"--output {options.output} holds no search yet: run one first")
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", options.port))
-        except OSError:
-            raise StudyError(f"--port {options.port} is in use: name another one") from None
-    terminal.console.print(f"MLflow UI:  [bold]http://127.0.0.1:{options.port}[/]  (stop with Ctrl-C)")
+    except OverflowError:
+        raise StudyError(f"--port {options.port} must lie in 0 ... 65535") from None
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise StudyError(f"--port {options.port} {reason}: name another one") from None
+    terminal.console.print(f"MLflow UI:  [bold]{address}[/]  (stop with Ctrl-C)")
+    for study, view, link in found:
+        terminal.console.print(f"{study}, {view[0].lower()}{view[1:]}:  {link}", markup=False)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(options.port)]
-    os.execv(sys.executable, [*command, "--backend-store-uri", f"sqlite:///{database}"])
+    os.execv(sys.executable, [*command, "--backend-store-uri", store])

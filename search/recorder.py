@@ -125,15 +125,17 @@ class Recorder(Callback):
 
     def _log(self, trial: FrozenTrial) -> None:
         self._start(trial)
-        folders = checkpoints(self.folder / f"trial_{trial.number:05d}")
         note = trial.user_attrs.get("stopped") or trial.user_attrs.get("error", "")
         self.tracking.finish_trial(
             trial.number,
-            folders[0] if folders else None,
+            self._left_by(trial.number),
             ENDINGS[trial.state],
             note,
             node=trial.user_attrs.get(NODE, ""),
         )
+
+    def _left_by(self, number: int) -> Path | None:
+        return next(iter(checkpoints(self.folder / f"trial_{number:05d}")), None)
 
     def close(self, result: dict[str, Any], ending: SearchEnding) -> None:
         """Delivers what is still to be logged, closes the parent run, and adds the `run_id` of the best trials.
@@ -174,7 +176,7 @@ class Recorder(Callback):
                 self._log(trial)
         for entry in result.get("strategies", {}).values():
             entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
-            self.tracking.log_confirmation(entry["trial"], entry)
+            self.tracking.log_confirmation(entry["trial"], entry, self._left_by(entry["trial"]))
         problem = None
         network = read_network(self.folder / WINNER) if result.get("winner") else None
         if network:

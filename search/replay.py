@@ -24,7 +24,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.config import TrialConfig
@@ -33,6 +32,7 @@ from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
 from search.addresses import without_password
 from search.space import HOMES, check_hyperparameter, sentence
+from search.stores import existing_store
 from search.study import Study, StudyError, parse_override
 from search.summary import read_arrays
 from search.tracking import OUTPUT, PARENT, SEARCH
@@ -77,8 +77,7 @@ def read_trial(run_id: str, output: Path, tracking_uri: str | None = None) -> Re
     Raises:
         StudyError: the store cannot be read, or the run is no trial of a search.
     """
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output.absolute() / 'mlflow.db'}"
-    _check_exists(uri, output)
+    uri = existing_store(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), output, "mlflow.db")
     with _reading(run_id, uri), tempfile.TemporaryDirectory() as folder:
         client = MlflowClient(uri)
         run = client.get_run(run_id)
@@ -113,16 +112,6 @@ def read_trial(run_id: str, output: Path, tracking_uri: str | None = None) -> Re
             result=result,
             history=read_arrays(history) if history else {},
         )
-
-
-def _check_exists(uri: str, output: Path) -> None:
-    """MLflow would make a SQLite file that is not there."""
-    if uri.startswith("sqlite:"):
-        path = Path(make_url(uri).database or "")
-        if path == output.absolute() / "mlflow.db" and not path.is_file():
-            raise StudyError(f"--output {output} holds no mlflow.db yet: run a search first")
-        if not path.is_file():
-            raise StudyError(f"there is no {path}, which the tracking URI {uri} names")
 
 
 @contextmanager

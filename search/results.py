@@ -7,8 +7,7 @@ outcome and its completion epoch, and the parent run the study and the confirmed
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +17,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from search.addresses import without_password
-from search.ledger import open_storage
+from search.stores import existing_store, readable
 from search.study import StudyError
 from search.tracking import OUTPUT, PARENT, SEARCH
 
@@ -124,12 +121,10 @@ def read_search(name: str, output: Path, storage: str | None = None, tracking_ur
     Raises:
         StudyError: a store cannot be opened, or holds no such search.
     """
-    output = output.absolute()
-    ledger = _find_ledger(name, storage or _existing(output / "optuna.db", output))
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _existing(output / "mlflow.db", output)
+    ledger = _find_ledger(name, existing_store(storage, output, "optuna.db"))
+    uri = existing_store(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), output, "mlflow.db")
     experiment = str(ledger.user_attrs["study"]["name"])
-    with _readable(uri, "MLflow"):
-        _check_exists(uri)
+    with readable(uri):
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
         parents = _runs(client, found.experiment_id, SEARCH, ledger.study_name) if found else []
@@ -197,9 +192,8 @@ def _record(trial: FrozenTrial, run: Run | None) -> TrialRecord:
 def _find_ledger(name: str, storage: str) -> optuna.Study:
     """The Optuna study of the search that `name` stands for."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with _readable(storage, "Optuna"):
-        _check_exists(storage)
-        store = open_storage(storage)
+    with readable(storage):
+        store = optuna.storages.get_storage(storage)
         labels = optuna.get_all_study_names(store)
         first = name.removesuffix("-1")
         numbered = [first, *(f"{name}-{k}" for k in range(2, len(labels) + 2))]
@@ -217,20 +211,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _existing(database: Path, output: Path) -> str:
-    if not database.exists():
-        raise StudyError(f"--output {output} holds no {database.name} yet: run a search first")
-    return f"sqlite:///{database}"
-
-
-def _check_exists(uri: str) -> None:
-    """Both libraries would make a SQLite file that is not there."""
-    if uri.startswith("sqlite:"):
-        path = Path(make_url(uri).database or "")
-        if not path.is_file():
-            raise StudyError(f"there is no {path}, which {uri} names")
-
-
 def _runs(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
     """All runs of an experiment with this tag, newest first, page by page."""
     runs: list[Run] = []
@@ -242,14 +222,3 @@ def _runs(client: MlflowClient, experiment_id: str, tag: str, value: str) -> lis
         token = page.token
         if not token:
             return runs
-
-
-@contextmanager
-def _readable(uri: str, what: str) -> Iterator[None]:
-    """Turns the errors of a store into one sentence."""
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        address = without_password(uri)
-        raise StudyError(f"{what}'s store {address} cannot be read: {without_password(reason)}") from error

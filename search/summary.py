@@ -6,6 +6,7 @@ Pure functions: nothing here talks to a store.
 import json
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 from mlflow.entities import Metric
 from numpy.typing import NDArray
 
+from pruning_core.progress import DRASTIC
+
+FILES = ("trial.json", "history.npz", "gates.npz")
 TrialEnding = Literal["complete", "stopped", "failed"]
 NO_CURVES = ("epoch", "fell", "drift")
 WITH_SPREAD = ("active", "pruned_accuracy")
@@ -29,6 +33,10 @@ class Remains:
     trial: dict[str, Any]
     history: dict[str, NDArray[Any]]
     gates: dict[str, NDArray[Any]]
+
+    def files(self) -> list[Path]:
+        """Those of the files that a trial leaves behind that are there."""
+        return [self.folder / name for name in FILES if (self.folder / name).exists()] if self.folder else []
 
 
 def read_remains(folder: Path | None) -> Remains:
@@ -100,10 +108,16 @@ def outcome(trial: Mapping[str, Any], ending: TrialEnding) -> str:
     return "mixed" if len(found) > 1 else next(iter(found), "unknown")
 
 
+def selection(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that each seed of a trial keeps, and how many seeds keep each of them."""
+    counts = Counter(name for names in trial["selected"] for name in names)
+    return {"seeds": trial["seeds"], "selected": trial["selected"], "kept_in_seeds": dict(counts.most_common())}
+
+
 def is_drastic(trial: Mapping[str, Any]) -> bool:
     """Whether most of the complete seeds dropped more than half of their gates within one epoch."""
     seeds = zip(trial.get("drasticness", ()), trial.get("completion_epoch", ()), strict=True)
-    drastic = [drasticness > 0.5 for drasticness, epoch in seeds if epoch is not None]
+    drastic = [drasticness > DRASTIC for drasticness, epoch in seeds if epoch is not None]
     return 2 * sum(drastic) > len(drastic)
 
 

@@ -9,12 +9,12 @@ import json
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,9 +32,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import Dataset
-from search import figures, summary
+from search import figures, mlflow_views, summary
 from search.addresses import without_password
-from search.lock import hold
+from search.metric_writer import MetricWriter
+from search.pictures import Pictures
+from search.provenance import git_tags
+from search.stores import alone
 from search.summary import TrialEnding
 
 # Errors are raised and reach the user as one sentence; the libraries would print a traceback besides.
@@ -45,8 +48,8 @@ SearchEnding = Literal["finished", "interrupted", "failed"]
 TRIAL_STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 SEARCH_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
-FILES = ("trial.json", "history.npz", "gates.npz")
 PARENT, NOTE, SEARCH, OUTPUT = "mlflow.parentRunId", "mlflow.note.content", "deeppp.search", "deeppp.output"
+BEST = "best"
 # A request repeated inside MLflow after a broken connection may make a second run: what fails is repeated here,
 # where one can look first. And a server that does not answer shall be known within seconds.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -60,12 +63,16 @@ class TrackingError(RuntimeError):
 
 @dataclass
 class _Child:
-    """A trial's run: its start (ms), the status it was logged with or "", whether this process opened it."""
+    """A trial's run: its start (ms), the status it was logged with or "", whether this process opened it.
+
+    `best` is whether it bears the mark of the best trial of its strategy.
+    """
 
     run_id: str
     start_time: int
     logged: str = ""
     opened: bool = False
+    best: bool = False
 
 
 class Tracking:
@@ -89,11 +96,13 @@ class Tracking:
     def __init__(self, tracking_uri: str, experiment: str, artifact_root: Path | None) -> None:
         self.tracking_uri = tracking_uri
         self.experiment = experiment
-        self._parent = ""
+        self._parent = self._label = ""
+        self._pictures = Pictures()
         self._children: dict[int, _Child] = {}
         self._doubtful = False  # after a failure: the server may have made a run and not have said so
-        with self._reporting("open"), _alone(tracking_uri):
+        with self._reporting("open"), alone(tracking_uri):
             self._client = MlflowClient(tracking_uri)
+            self._metrics = MetricWriter(self._client, tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
                 self.experiment_id = self._create_experiment(artifact_root)
@@ -150,9 +159,13 @@ class Tracking:
             OUTPUT: str(output.resolve()),
             "study": self.experiment,
             "fingerprint": fingerprint,
+            **git_tags(),
             **{f"version.{package}": version for package, version in versions.items()},
         }
+        self._label = label
         with self._reporting("start a search"):
+            views = self._client.get_experiment(self.experiment_id).tags
+            mlflow_views.save(self._client, self.experiment_id, views)
             earlier = self._find_parent(label, output.resolve()) if resume else ""
             self._parent = earlier or self._create_run(label, tags).info.run_id
             self._children = self._find_children() if earlier else {}
@@ -181,7 +194,7 @@ class Tracking:
             child = self._children.get(number)
             if child is None:
                 strategy = str(config["strategy"])
-                tags = {"trial": str(number), "strategy": strategy, "study": self.experiment}
+                tags = {"trial": str(number), "strategy": strategy, "study": self.experiment, "search": self._label}
                 info = self._create_run(f"{strategy} #{number}", tags | {PARENT: self._parent}).info
                 child = self._children[number] = _Child(info.run_id, info.start_time)
             elif child.logged or child.opened:
@@ -196,7 +209,7 @@ class Tracking:
     def finish_trial(
         self, number: int, folder: Path | None, ending: TrialEnding, note: str = "", node: str = ""
     ) -> None:
-        """Logs a trial that ended from its folder: curves, outcome, artifacts and the picture of its gates.
+        """Logs a trial that ended from its folder: curves, outcome, artifacts and, time allowing, its gates' picture.
 
         A curve has a point per epoch up to 200, beyond that 200 evenly chosen ones, the first and the last
         among them; if it never moved it has only these two. Values that are not finite are left out. The
@@ -225,20 +238,27 @@ class Tracking:
         if note:
             tags["error" if ending == "failed" else "stopped"] = note
         with self._reporting(f"log trial {number}"):
-            self._log_files(child.run_id, number, remains)
-            if ending == "failed" and note:
-                self._client.log_text(child.run_id, traceback, "error.txt")
-            metrics = summary.metrics(remains, child.start_time)
-            self._client.log_batch(child.run_id, metrics=metrics, tags=_tags(tags))
+            with self._artifacts(child.run_id) as staging:
+                for path in remains.files():
+                    shutil.copy(path, staging)
+                if remains.trial:
+                    _write(staging / "selected.json", summary.selection(remains.trial))
+                if ending == "failed" and note:
+                    (staging / "error.txt").write_text(traceback, encoding="utf-8")
+                if self._pictures.affordable():
+                    self._pictures.draw(staging, number, remains)
+            self._metrics.write(child.run_id, summary.metrics(remains, child.start_time))
+            self._client.log_batch(child.run_id, tags=_tags(tags))
             self._client.set_terminated(child.run_id, TRIAL_STATUS[ending])
         child.logged = TRIAL_STATUS[ending]
 
-    def log_confirmation(self, number: int, confirmation: Mapping[str, Any]) -> None:
+    def log_confirmation(self, number: int, confirmation: Mapping[str, Any], folder: Path | None = None) -> None:
         """Adds to a trial's run how its configuration fared with fresh seeds and on the test part.
 
         Args:
             number: a trial that `start_trial` has seen.
             confirmation: the trial's entry among the `strategies` of `deeppp search --json`.
+            folder: what its worker wrote, from which its gates are drawn if they have not been.
         """
         run_id = self._child(number).run_id
         values = summary.accuracies(confirmation) | {
@@ -249,6 +269,8 @@ class Tracking:
             self._log_now(run_id, values, {})
             with self._artifacts(run_id) as staging:
                 _write(staging / "confirmation.json", confirmation)
+                if number not in self._pictures.drawn:
+                    self._pictures.draw(staging, number, summary.read_remains(folder))
 
     def log_model(
         self, number: int, network: PrunedReplica, data: Dataset, impute: str | None
@@ -311,12 +333,23 @@ class Tracking:
             for child in self._children.values():
                 if not child.logged:
                     self._client.set_terminated(child.run_id, "KILLED")
+            self._mark_best({entry["trial"]: name for name, entry in strategies.items()}, winner)
             self._log_now(self._parent, values, tags | {"winner": winner, NOTE: note})
             with self._artifacts(self._parent) as staging:
                 _write(staging / "search.json", result)
                 if strategies:
                     figures.strategy_summary(result, staging / "strategies.png")
             self._client.set_terminated(self._parent, SEARCH_STATUS[ending])
+
+    def _mark_best(self, best: Mapping[int, str], winner: str) -> None:
+        """Gives the best trial of each strategy the tag `best`, and takes it from those that are no longer."""
+        for number, child in self._children.items():
+            if number in best:
+                of = "of all" if best[number] == winner else f"of {best[number]}"
+                self._client.set_tag(child.run_id, BEST, of)
+            elif child.best:
+                self._client.delete_tag(child.run_id, BEST)
+            child.best = number in best
 
     def _child(self, number: int) -> _Child:
         if number not in self._children:
@@ -338,7 +371,7 @@ class Tracking:
             tags, info = run.data.tags, run.info
             if "trial" in tags:
                 logged = info.status if "outcome" in tags and info.status != "RUNNING" else ""
-                children[int(tags["trial"])] = _Child(info.run_id, info.start_time, logged)
+                children[int(tags["trial"])] = _Child(info.run_id, info.start_time, logged, best=BEST in tags)
         return children
 
     def _runs(self, tag: str, value: str) -> Iterator[Run]:
@@ -368,28 +401,13 @@ class Tracking:
         metrics = [Metric(name, value, now, 0) for name, value in fresh.items()]
         self._client.log_batch(run_id, metrics=metrics, tags=_tags(tags))
 
-    def _log_files(self, run_id: str, number: int, remains: summary.Remains) -> None:
-        """Uploads a trial's files, the selected inputs and the picture of its gates."""
-        for name in FILES:
-            if remains.folder is not None and (remains.folder / name).exists():
-                self._client.log_artifact(run_id, str(remains.folder / name))
-        trial = remains.trial
-        if not trial:
-            return
-        with self._artifacts(run_id) as staging:
-            counts = Counter(name for names in trial["selected"] for name in names)
-            selected = {key: trial[key] for key in ("seeds", "selected")}
-            _write(staging / "selected.json", selected | {"kept_in_seeds": dict(counts.most_common())})
-            if remains.history and remains.gates:
-                title = f"{trial['config']['strategy']} #{number}: {summary.completions(trial)}"
-                figures.gate_trajectories(staging / "gates.png", title, trial, remains.history, remains.gates)
-
     @contextmanager
     def _artifacts(self, run_id: str) -> Iterator[Path]:
         """A temporary folder whose files become artifacts of the run."""
         with tempfile.TemporaryDirectory() as staging:
             yield Path(staging)
-            self._client.log_artifacts(run_id, staging)
+            if any(Path(staging).iterdir()):
+                self._client.log_artifacts(run_id, staging)
 
     @contextmanager
     def _reporting(self, what: str) -> Iterator[None]:
@@ -401,23 +419,6 @@ class Tracking:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             message = f"MLflow at {self.tracking_uri} failed to {what}: {reason}"
             raise TrackingError(without_password(message)) from error
-
-
-@contextmanager
-def _alone(tracking_uri: str) -> Iterator[None]:
-    """Opens the file behind a SQLite URI once: MLflow would try an unusable one for over a minute.
-
-    And keeps other searches out meanwhile: MLflow fails when two processes make the tables of one file.
-    """
-    if not tracking_uri.startswith("sqlite:"):
-        yield
-        return
-    path = Path(make_url(tracking_uri).database or ":memory:")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with hold(path.with_name(f".{path.name}.lock"), wait=True):
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA schema_version")
-        yield
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

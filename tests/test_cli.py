@@ -1,6 +1,7 @@
 """The command as users type it: what it prints, writes, refuses and imports."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
+from search.tracking import Tracking
 
 HEAVY = {"ray", "optuna", "mlflow"}
 
@@ -160,3 +162,22 @@ def test_what_is_refused_shows_no_traceback_and_exits_with_2(study: Path, tmp_pa
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == [study]
+
+
+def test_the_ui_refuses_a_store_without_a_search(refused: Refused, tmp_path: Path, empty_store: Path) -> None:
+    refused(["ui", "--output", "nowhere"], ["--output nowhere", "mlflow.db"])
+    for name in ("hollow", "empty", "nonsense"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "hollow" / "mlflow.db").touch()
+    refused(["ui", "--output", "hollow"], ["--output hollow", "mlflow.db"])
+    shutil.copy(empty_store, tmp_path / "empty" / "mlflow.db")
+    refused(["ui", "--output", "empty"], ["--output empty", "no search"])
+    (tmp_path / "nonsense" / "mlflow.db").write_text("this is no database, however long it may be")
+    refused(["ui", "--output", "nonsense"], ["nonsense/mlflow.db", "not a database"])
+
+
+def test_an_impossible_port_is_refused(refused: Refused, tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", "wine", tmp_path / "mlartifacts")
+    tracking.open_search("wine", "", {}, {}, "", output=tmp_path, resume=False)
+    refused(["ui", "--output", ".", "--port", "99999"], ["--port 99999", "65535"])

@@ -18,12 +18,14 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import load_dataset
+from search.metric_writer import MetricWriter
+from search.mlflow_views import links
 from search.tracking import Tracking, TrackingError
 
 CONFIG = {"strategy": "plateau", "keep": 4, "growth": 1.1, "plateau_threshold": 1e-05, "hidden": [64, 32]}
@@ -162,6 +164,79 @@ def test_a_trial_is_a_nested_run_with_its_hyperparameters_as_parameters(
     assert {k: json.loads(v) for k, v in run.data.params.items() if k != "strategy"} == {
         k: v for k, v in CONFIG.items() if k != "strategy"
     }
+
+
+def test_the_best_trial_of_each_strategy_bears_a_mark_that_moves_with_it(
+    tracking: Tracking, client: MlflowClient, output: Path
+) -> None:
+    ids = [tracking.start_trial(number, CONFIG) for number in range(3)]
+    entry = search_result(ids[0])["strategies"]["plateau"]
+    both = {"plateau": entry, "stepped": {**entry, "trial": 1}}
+    tracking.close_search({"strategies": both, "winner": "plateau"}, "finished")
+    assert [client.get_run(i).data.tags.get("best") for i in ids] == ["of all", "of stepped", None]
+    again = open_tracking(output)
+    open_search(again, output, resume=True)
+    again.close_search({"strategies": {"plateau": {**entry, "trial": 2}}, "winner": "plateau"}, "finished")
+    assert [client.get_run(i).data.tags.get("best") for i in ids] == [None, None, "of all"]
+
+
+def test_an_experiment_has_views_for_the_ui(tracking: Tracking, client: MlflowClient, output: Path) -> None:
+    saved = client.get_experiment(tracking.experiment_id).tags
+    views = {key: json.loads(value) for key, value in saved.items() if key.startswith("mlflow.sharedViewState.")}
+    assert [view["name"] for view in views.values()] == ["The best trial of each strategy", "All trials"]
+    for view in views.values():
+        state = json.loads(view["state"])
+        assert {"tags.`outcome`", "metrics.`pruned_accuracy`", "metrics.`active`"} <= set(state["selectedColumns"])
+    assert all(len(value) <= 5000 for value in saved.values())
+    open_search(open_tracking(output), output)
+    assert client.get_experiment(tracking.experiment_id).tags == saved
+    found = links(tracking.tracking_uri, "http://here")
+    assert [(study, view) for study, view, _ in found] == [("quick", view["name"]) for view in views.values()]
+    assert found[0][2].startswith(f"http://here/#/experiments/{tracking.experiment_id}/runs?")
+    assert found[0][2].endswith("viewStateShareKey=best")
+
+
+def test_a_search_from_a_checkout_names_its_commit(tracking: Tracking, client: MlflowClient) -> None:
+    (parent,) = runs(client)
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        pytest.skip("not a checkout")
+    head = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert parent.data.tags["mlflow.source.git.commit"] == head.stdout.strip()
+    assert parent.data.tags["git.dirty"] in ("true", "false")
+
+
+def test_metrics_are_written_as_mlflow_would(tracking: Tracking, client: MlflowClient) -> None:
+    ids = [tracking.start_trial(number, CONFIG) for number in range(2)]
+    random = np.random.default_rng(0)
+    order = random.permutation(40)
+    points = [Metric(name, float(random.normal()), 1000 + int(k), int(k)) for name in ("a", "b") for k in order]
+    MetricWriter(client, tracking.tracking_uri).write(ids[0], points[:50])
+    MetricWriter(client, tracking.tracking_uri).write(ids[0], points)
+    client.log_batch(ids[1], metrics=points)
+
+    def everything(run_id: str) -> tuple[Any, ...]:
+        latest = client.get_run(run_id).data.metrics
+        history = {
+            name: [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, name)] for name in latest
+        }
+        return latest, {name: sorted(values) for name, values in history.items()}
+
+    assert everything(ids[0]) == everything(ids[1])
+    assert client.get_run(ids[0]).data.metrics["a"] == next(p.value for p in points if (p.key, p.step) == ("a", 39))
+
+
+def test_pictures_take_a_small_share_of_the_time_and_the_best_trials_have_theirs(
+    tracking: Tracking, client: MlflowClient, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.pictures.SHARE", 1e-6)
+    folder = write_trial(output / "trial")
+    ids = [tracking.start_trial(number, CONFIG) for number in range(3)]
+    for number in range(3):
+        tracking.finish_trial(number, folder, "complete")
+    assert ["gates.png" in artifacts(client, run_id) for run_id in ids] == [True, False, False]
+    tracking.log_confirmation(2, search_result(ids[2])["strategies"]["plateau"], folder)
+    assert ["gates.png" in artifacts(client, run_id) for run_id in ids] == [True, False, True]
 
 
 def test_metrics_are_curves_over_epochs_with_the_summary_as_last_value(
