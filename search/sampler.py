@@ -221,6 +221,7 @@ class StudySearcher(Searcher):
                 continue
             trial.set_constraint(CONSTRAINT, 1 - result["completed"])
             trial.set_user_attr("epochs_run", result["epoch"])
+            trial.set_user_attr("complete", result["completed"])  # Optuna's dashboard does not show constraints
             if result["ended"] and not result["stopped"]:
                 trial.study.tell(trial, result["pruned_accuracy"])
             else:

@@ -269,3 +269,4 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
         )
     where = "" if output == "runs" else f" --output {output}"
     console.print(f"\nevery trial in MLflow:  [bold]deeppp ui{where}[/]")
+    console.print(f"one page about it all:  [bold]deeppp report {result['study']}{where}[/]")
