@@ -1,4 +1,7 @@
-"""Faults of the parts around a search: processes killed, servers away, a full disk, two searches at once."""
+"""Faults around a search: the server away, a full disk, too many failures; and two searches at once.
+
+`benchmarks/faults.py` has more, at random moments.
+"""
 
 import os
 import shutil
@@ -22,13 +25,6 @@ def search(tmp_path: Path) -> Iterator[faults.Search]:
     yield made
     if made.server:
         made.server.kill()
-
-
-@pytest.mark.parametrize("fault", faults.FAULTS)
-def test_a_killed_process_costs_no_trial(fault: str, search: faults.Search) -> None:
-    """One round of what `benchmarks/faults.py` repeats."""
-    faults.FAULTS[fault](search, 3.0)
-    assert faults.disagreements(search.output, search.uri, faults.TRIALS) == []
 
 
 def test_a_search_whose_server_stays_away_is_delivered_by_sync(search: faults.Search) -> None:
@@ -113,7 +109,7 @@ def test_two_searches_at_once_share_a_storage_and_a_server(postgres: str, tmp_pa
 
 
 def test_a_search_ends_after_too_many_failures_and_can_be_gone_on_with(search: faults.Search) -> None:
-    hopeless = ["--set", "network.hidden=[1000000000000]", "--set", "search.trials=6"]
+    hopeless = ["--set", "network.hidden=[1000000000000]", "--set", "search.trials=4"]
     process = search.start(*hopeless, "--set", "search.max_failures=1")
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 1, out
@@ -122,4 +118,4 @@ def test_a_search_ends_after_too_many_failures_and_can_be_gone_on_with(search: f
     process = search.start(*hopeless, "--resume")
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
-    assert "6 trials (0 stopped, 6 failed)" in out
+    assert "4 trials (0 stopped, 4 failed)" in out
