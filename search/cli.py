@@ -306,6 +306,7 @@ def report(options: argparse.Namespace) -> int:
 
 def ui(options: argparse.Namespace) -> int:
     """`deeppp ui`: becomes the MLflow server."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import socket
 
     from search.mlflow_views import links

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
 from search.addresses import without_password
-from search.stores import existing_store, readable
+from search.stores import existing_store, readable, runs_with
 from search.study import StudyError
 from search.tracking import OUTPUT, PARENT, SEARCH
 
@@ -127,7 +127,7 @@ def read_search(name: str, output: Path, storage: str | None = None, tracking_ur
     with readable(uri):
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
-        parents = _runs(client, found.experiment_id, SEARCH, ledger.study_name) if found else []
+        parents = runs_with(client, found.experiment_id, SEARCH, ledger.study_name) if found else []
         parent = next((run for run in parents if run.data.tags.get(OUTPUT) == str(output.resolve())), None)
         parent = parent or next(iter(parents), None)
         if found is None or parent is None:
@@ -137,7 +137,7 @@ def read_search(name: str, output: Path, storage: str | None = None, tracking_ur
             )
         children = {
             run.data.tags["trial"]: run
-            for run in _runs(client, found.experiment_id, PARENT, parent.info.run_id)
+            for run in runs_with(client, found.experiment_id, PARENT, parent.info.run_id)
             if "trial" in run.data.tags
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -209,16 +209,3 @@ def _find_ledger(name: str, storage: str) -> optuna.Study:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _runs(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
-    """All runs of an experiment with this tag, newest first, page by page."""
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        order = ["attributes.start_time DESC"]
-        page = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=order, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs

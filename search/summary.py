@@ -149,6 +149,24 @@ def spread(accuracy: Mapping[str, Any] | None) -> str:
     return "not measured" if mean is None else f"{mean:.4f} ± {std or 0.0:.4f}"
 
 
+def search_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """What `deeppp search --json` says of a search as metrics: its size, and how well the winner and the others did."""
+    strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
+    counts = ("trials", "failed", "stopped", "seconds", "replica_epochs", "replica_epochs_per_second")
+    values = {name: number(result, name) for name in counts}
+    values |= accuracies(strategies.get(str(result.get("winner")), {}))
+    values |= {f"test_accuracy.{name}": number(entry.get("test"), "mean") for name, entry in strategies.items()}
+    model = result.get("model")
+    return values | {f"model_{n}": number(model, n) for n in ("validation_accuracy", "test_accuracy")}
+
+
+def search_tags(result: Mapping[str, Any]) -> dict[str, str]:
+    """The winner, the best trial of each strategy, and the address of the model."""
+    tags = {f"best.{name}": describe_best(entry) for name, entry in (result.get("strategies") or {}).items()}
+    model = {"model": result["model"]["uri"]} if result.get("model") else {}
+    return tags | model | {"winner": str(result.get("winner") or "none")}
+
+
 def accuracies(entry: Mapping[str, Any]) -> dict[str, float | None]:
     """The accuracies of a confirmed trial as metrics."""
     test, validation = entry.get("test"), entry.get("validation")

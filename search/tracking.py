@@ -37,7 +37,7 @@ from search.addresses import without_password
 from search.metric_writer import MetricWriter
 from search.pictures import Pictures
 from search.provenance import git_tags
-from search.stores import alone
+from search.stores import alone, runs_with
 from search.summary import TrialEnding
 
 # Errors are raised and reach the user as one sentence; the libraries would print a traceback besides.
@@ -317,16 +317,7 @@ class Tracking:
         """
         strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
         winner = str(result.get("winner") or "none")
-        counts = ("trials", "failed", "stopped", "seconds", "replica_epochs", "replica_epochs_per_second")
-        values = {name: summary.number(result, name) for name in counts} | summary.accuracies(
-            strategies.get(winner, {})
-        )
-        for name, entry in strategies.items():
-            values[f"test_accuracy.{name}"] = summary.number(entry.get("test"), "mean")
-        tags = {f"best.{name}": summary.describe_best(entry) for name, entry in strategies.items()}
-        if model := result.get("model"):
-            values |= {f"model_{name}": model[name] for name in ("validation_accuracy", "test_accuracy")}
-            tags["model"] = model["uri"]
+        values, tags = summary.search_metrics(result), summary.search_tags(result)
         best = tags.get(f"best.{winner}", "no trial was confirmed")
         note = f"{result.get('trials', len(self._children))} trials, search {ending}  \nbest: {winner}, {best}"
         with self._reporting("close the search"):
@@ -334,7 +325,7 @@ class Tracking:
                 if not child.logged:
                     self._client.set_terminated(child.run_id, "KILLED")
             self._mark_best({entry["trial"]: name for name, entry in strategies.items()}, winner)
-            self._log_now(self._parent, values, tags | {"winner": winner, NOTE: note})
+            self._log_now(self._parent, values, tags | {NOTE: note})
             with self._artifacts(self._parent) as staging:
                 _write(staging / "search.json", result)
                 if strategies:
@@ -360,34 +351,19 @@ class Tracking:
         """The newest parent run of this label and output folder, or ""; both may have moved together."""
         database = make_url(self.tracking_uri).database if self.tracking_uri.startswith("sqlite:") else None
         inside = database is not None and Path(database).resolve().is_relative_to(output)
-        for run in self._runs(SEARCH, label):
+        for run in runs_with(self._client, self.experiment_id, SEARCH, label):
             if inside or run.data.tags.get(OUTPUT) == str(output):
                 return run.info.run_id
         return ""
 
     def _find_children(self) -> dict[int, _Child]:
         children = {}
-        for run in self._runs(PARENT, self._parent):
+        for run in runs_with(self._client, self.experiment_id, PARENT, self._parent):
             tags, info = run.data.tags, run.info
             if "trial" in tags:
                 logged = info.status if "outcome" in tags and info.status != "RUNNING" else ""
                 children[int(tags["trial"])] = _Child(info.run_id, info.start_time, logged, best=BEST in tags)
         return children
-
-    def _runs(self, tag: str, value: str) -> Iterator[Run]:
-        """All runs of the experiment with this tag, newest first, page by page."""
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment_id],
-                f"tags.`{tag}` = '{value}'",
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _create_run(self, name: str, tags: Mapping[str, str]) -> Run:
         source = {"mlflow.source.name": "deeppp", "mlflow.user": _user()}
