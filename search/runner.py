@@ -29,7 +29,6 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune import CheckpointConfig, ResumeConfig, TuneError
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.datasets import Dataset
@@ -40,6 +39,7 @@ from search.halt import Halt, Halted, no_space
 from search.ledger import lock, open_ledger, search_folder
 from search.recorder import WINNER, Recorder, save_result, saved_result
 from search.sampler import StudySearch, StudySearcher, budget
+from search.scheduler import make_scheduler
 from search.study import Study, StudyError
 from search.summary import last_line
 from search.terminal import SearchDisplay, warn
@@ -296,26 +296,6 @@ def _trials_in_tune(folder: Path) -> list[dict[str, Any]]:
     if not states:
         return []
     return [json.loads(trial) for trial, _ in json.loads(states[-1].read_text())["trial_data"]]
-
-
-def make_scheduler(study: Study) -> TrialScheduler:
-    """What stops trials from outside: ASHA or the median rule if the study names them, else nothing."""
-    epochs = study.training.epochs
-    match study.search.early_stopping:
-        case "asha":
-            return ASHAScheduler(
-                time_attr="epoch",
-                metric="pruned_accuracy",
-                mode="max",
-                max_t=epochs,
-                grace_period=max(1, epochs // 4),
-            )
-        case "median":
-            return MedianStoppingRule(
-                time_attr="epoch", metric="pruned_accuracy", mode="max", grace_period=max(1, epochs // 4)
-            )
-        case _:
-            return FIFOScheduler()
 
 
 def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed], seconds: float) -> dict[str, Any]:
