@@ -11,17 +11,18 @@ from search.study import Study
 class LetsWorkersStart(FIFOScheduler):
     """Hands a free worker to the oldest trial that waits for a place, not to one whose own worker is just starting.
 
-    Tune hands it to the oldest trial of all, whose starting worker it then kills. Where trials end sooner than a worker
-    starts, as on a cluster whose nodes start one after the other, one node thus does all the work.
+    Tune has one trial waiting at a time and hands the free worker to it, whose own starting worker it then kills. Where
+    trials end sooner than a worker starts, one node thus does all the work. Here, one more trial waits than start.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial to be started or gone on with next, or None."""
         controller = tune_controller._tune_controller
         live = set(controller._actor_manager.live_actors)
-        trials = sorted(controller.get_trials(), key=lambda trial: trial.status == Trial.PAUSED)
-        waiting = (trial for trial in trials if trial.status in (Trial.PENDING, Trial.PAUSED))
-        return next((trial for trial in waiting if controller._trial_to_actor.get(trial) not in live), None)
+        waiting = [trial for trial in controller.get_trials() if trial.status in (Trial.PENDING, Trial.PAUSED)]
+        starting = {trial for trial in waiting if controller._trial_to_actor.get(trial) in live}
+        controller.update_max_pending_trials(1 + len(starting))
+        return min((t for t in waiting if t not in starting), key=lambda t: t.status == Trial.PAUSED, default=None)
 
 
 class Asha(LetsWorkersStart, ASHAScheduler):
