@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install search findings findings-quick test test-cluster lint format clean
+.PHONY: help install search findings findings-quick test test-pages test-cluster lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,8 +33,11 @@ findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDIN
 findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/
 	$(BIN)/python -m studies.findings --quick
 
-test: $(INSTALLED) ## run the tests, but for those of test-cluster
-	$(BIN)/python -m pytest -m 'not cluster'
+test: $(INSTALLED) ## run the tests, but for those of test-pages and test-cluster
+	$(BIN)/python -m pytest -m 'not browser and not cluster'
+
+test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI in Chromium
+	$(BIN)/python -m pytest -m browser
 
 test-cluster: $(INSTALLED) ## run the tests on clusters and faults (hosts as network namespaces: needs root)
 	$(BIN)/python -m pytest -m cluster
