@@ -216,7 +216,8 @@ def kill_worker(search: Search, moment: float) -> None:
     process = search.start()
     search.wait_for_trials(process)
     time.sleep(moment)
-    victims = workers(process.pid)
+    while not (victims := workers(process.pid)) and process.poll() is None:
+        time.sleep(0.1)  # the first ones are just starting, or it is the end
     if victims:
         os.kill(random.choice(victims), signal.SIGKILL)
     search.finish(process)
