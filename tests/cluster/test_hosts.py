@@ -44,7 +44,8 @@ class Cluster:
         for name in self.hosts.names:
             environment = self.hosts.home(name) / "deeppp" / ".venv"
             environment.mkdir(parents=True)
-            (environment / "bin").symlink_to(Path(sys.prefix) / "bin")
+            for part in ("bin", "lib", "pyvenv.cfg"):
+                (environment / part).symlink_to(Path(sys.prefix) / part)
             (environment / ".installed").touch()
             os.utime(environment / ".installed", (2**32, 2**32))  # `make install` has nothing to do
         (self.hosts.home(LAPTOP) / "cluster.yaml").write_text(self.launcher_file())
@@ -80,10 +81,14 @@ class Cluster:
         assert status == 0, out
         return out
 
+    def study_file(self) -> Path:
+        path = self.shared / "wine.yaml"
+        path.write_text(STUDY)
+        return path
+
     def start_search(self, *arguments: str, variables: dict[str, str] = TOKEN) -> subprocess.Popen[str]:
         """On the head, from what the launcher put there."""
-        (self.shared / "wine.yaml").write_text(STUDY)
-        command = f"python -m search search {self.shared / 'wine.yaml'} {' '.join(arguments)}"
+        command = f"python -m search search {self.study_file()} {' '.join(arguments)}"
         return self.hosts.popen("h1", command, Path.home() / "deeppp", variables)
 
 
@@ -141,6 +146,15 @@ def test_what_cannot_work_is_refused_in_one_sentence(
     assert out.count("\n") == 1
     assert "secret" not in out
     assert not (cluster.shared / "never").exists()
+
+
+def test_a_search_can_be_a_ray_job(cluster: Cluster) -> None:
+    output = cluster.shared / "job"
+    search = f"python -m search search {cluster.study_file()} --trials 2 --address auto --output {output}"
+    submit = "ray job submit --address http://127.0.0.1:8265 --"
+    out = cluster.must("h1", f"{submit} bash -c 'cd ~/deeppp && {search}'")
+    assert "2 trials (" in out
+    assert disagreements(output, f"sqlite:///{output / 'mlflow.db'}", 2) == []
 
 
 def test_a_search_outlives_a_host(cluster: Cluster) -> None:
