@@ -4,6 +4,7 @@ Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -121,9 +122,12 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None
     )
 
 
-def write_network(folder: Path, network: PrunedReplica) -> None:
-    """Writes a network as JSON and safetensors into `folder`, which is made; the JSON comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_network(folder: Path, network: PrunedReplica | None) -> None:
+    """Writes a network as JSON and safetensors in place of what `folder` held; None leaves nothing there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if network is None:
+        return
+    folder.mkdir(parents=True)
     save_file(network.tensors, folder / TENSORS)
     plain = {field.name: getattr(network, field.name) for field in fields(network) if field.name != "tensors"}
     (folder / PLAIN).write_text(json.dumps(plain, indent=1))

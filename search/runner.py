@@ -122,8 +122,7 @@ def search(
                 display.confirming()
                 confirmed = confirm(study, ledger, data)
                 result |= summarise(study, ledger, confirmed, time.monotonic() - started)
-                if network := confirmed[result["winner"]].network if result["winner"] else None:
-                    write_network(folder / WINNER, network)
+                write_network(folder / WINNER, confirmed[result["winner"]].network if result["winner"] else None)
                 ending = "finished"
             except KeyboardInterrupt:
                 ending = "interrupted"

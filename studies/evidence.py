@@ -107,7 +107,6 @@ def fixed_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "best": max((row["accuracy"] for row in whole), default=None),
         "least_drastic": min((row["drasticness"] for row in whole), default=None),
         "too_little_below": max((r["alpha"] for r in rows if r["outcome"]["too little"] > 0), default=None),
-        "collapsed_above": min((r["alpha"] for r in rows if r["outcome"]["collapsed"] > 0), default=None),
     }
 
 
@@ -147,7 +146,6 @@ def against_chain(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     (backpropagation,) = [row for row in rows if row["strategy"] != "markov"]
     return {
         **{"trials": len(chains), "whole": len(whole), "deck_trials": len(deck)},
-        **{"deck_whole": sum(row["complete"] == 1 for row in deck)},
         "deck_complete": float(np.mean([row["complete"] for row in deck])) if deck else None,
         "best": {**best, "passes": _passes(best, 1 + best["proposals"])},
         "backpropagation": {**backpropagation, "passes": _passes(backpropagation, 1)},
@@ -234,7 +232,7 @@ def samplers(output: Path, seeds: Iterable[int]) -> dict[str, Any]:
             result = read_result(output, name)
             test.append(result["strategies"][result["winner"]]["test"]["mean"])
         found[sampler] = {"best": best, "median": float(np.median(best)), "feasible": estimate(feasible)}
-        found[sampler] |= {"low": min(best), "high": max(best), "test": estimate(test), "tests": test}
+        found[sampler] |= {"low": min(best), "high": max(best), "test": estimate(test)}
     difference = paired(found["tpe"]["best"], found["random"]["best"])
     return found | {"difference": difference}
 

@@ -23,7 +23,7 @@ SAMPLERS = ("tpe", "random")
 
 @dataclass(frozen=True)
 class DataSet:
-    """Real data: what the study file calls it, how many units are kept, and N and the rows for the text."""
+    """Real data: what the study file calls it, how many units are kept, and for files the column of the labels."""
 
     source: str
     keep: int

@@ -243,6 +243,8 @@ def test_a_network_survives_its_files(cheese: Dataset, tmp_path: Path) -> None:
     assert read is not None
     assert replace(read, tensors={}) == replace(network, tensors={})
     assert all((read.tensors[name] == tensor).all() for name, tensor in network.tensors.items())
+    write_network(tmp_path / "winner", None)
+    assert read_network(tmp_path / "winner") is None
 
 
 def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset) -> None:
