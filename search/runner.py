@@ -233,16 +233,21 @@ def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Record
     for _ in range(1 + WORKER_FAULTS):
         searcher, trials = _run_tune_once(study, ledger, data, recorder, halt, resume)
         halt.check()
-        lost = [trial for trial in trials if trial.status == Trial.ERROR and trial.config["number"] in searcher.running]
-        if len(searcher.running) > len(lost) or searcher.left():
+        lost = {t.config["number"]: t for t in trials if _is_lost(t.status, t.config["number"], ledger)}
+        if set(searcher.running) - set(lost) or searcher.left():
             raise KeyboardInterrupt
         if not lost:
             return
         resume = True
-    for trial in lost:
-        searcher.give_up(trial.config["number"], f"its worker died again and again: {trial.get_error()}")
-        recorder.ended(trial.config["number"])
+    for number in list(searcher.running):
+        searcher.give_up(number, f"its worker died again and again: {lost[number].get_error()}")
+        recorder.ended(number)
     halt.check()
+
+
+def _is_lost(status: str, number: int, ledger: optuna.Study) -> bool:
+    """Whether Tune holds a trial for failed that has not failed, or of which it has not seen the end before a fault."""
+    return status == Trial.ERROR and ledger.get_trials(deepcopy=False)[number].state != TrialState.FAIL
 
 
 def _run_tune_once(
@@ -251,7 +256,7 @@ def _run_tune_once(
     folder = recorder.folder
     in_tune = _trials_in_tune(folder) if resume else []
     searcher = StudySearcher(study, ledger, {trial["trial_id"]: trial["config"]["number"] for trial in in_tune})
-    lost = [t for t in in_tune if t["status"] == Trial.ERROR and t["config"]["number"] in searcher.running]
+    lost = [t for t in in_tune if _is_lost(t["status"], t["config"]["number"], ledger)]
     resume_errored: Any = ResumeConfig.ResumeType.RESUME if lost else ResumeConfig.ResumeType.SKIP
     handler = signal.getsignal(signal.SIGINT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

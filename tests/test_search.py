@@ -171,6 +171,20 @@ def test_a_killed_search_is_finished_by_resume(workplace: Workplace) -> None:
         assert after[number].datetime_complete == trial.datetime_complete
 
 
+def test_a_trial_that_tune_alone_holds_for_lost_is_told_to_have_ended(workplace: Workplace) -> None:
+    """As after a kill between what Optuna and what Tune write, and a worker lost on the second run."""
+    workplace.run("--trials", "2", "--set", "search.confirm_seeds=1")
+    before = finished(workplace.optuna())
+    newest = max((workplace.folder / "runs" / "ray" / "wine").glob("experiment_state-*.json"))
+    state = json.loads(newest.read_text())
+    trial, runtime = state["trial_data"][0]
+    state["trial_data"][0] = [json.dumps(json.loads(trial) | {"status": "ERROR"}), runtime]
+    newest.write_text(json.dumps(state))
+    workplace.run("--resume", "--trials", "2", "--set", "search.confirm_seeds=1")
+    workplace.assert_agreement(2)
+    assert finished(workplace.optuna()) == before
+
+
 def test_an_interrupted_search_says_how_to_go_on(workplace: Workplace) -> None:
     process = workplace.start()
     workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
