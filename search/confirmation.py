@@ -23,7 +23,7 @@ from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from pruning_core.progress import best_complete
 from pruning_core.training import Training, train
-from search.sampler import completed_fraction, last_accuracy
+from search.optuna_trials import completed_fraction, last_accuracy
 from search.study import Resources, Study
 
 FIRST_FRESH_SEED = 1_000_000

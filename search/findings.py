@@ -78,16 +78,6 @@ def listing(items: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
-def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The completed trials than which none is both earlier complete and at least as accurate, earliest first."""
-    completed = [t for t in trials if t.completed and t.accuracy is not None and t.completion_epoch is not None]
-    front: list[TrialRecord] = []
-    for trial in sorted(completed, key=lambda t: (t.completion_epoch or 0.0, -(t.accuracy or 0.0))):
-        if not front or (trial.accuracy or 0.0) > (front[-1].accuracy or 0.0):
-            front.append(trial)
-    return front
-
-
 def shared_by_two_seeds(frequency: Mapping[str, float], seeds: int) -> float | None:
     """How many of their inputs two seeds have in common on average, from how often each input is kept."""
     if seeds < 2:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pruning_core.datasets import Dataset
 from search.addresses import without_password
 from search.lock import hold
+from search.optuna_trials import directions
 from search.study import Study, StudyError
 
 JOURNAL = "journal:///"
@@ -94,7 +95,7 @@ def open_ledger(study: Study, data: Dataset, storage_url: str, output: Path, res
         if label in names:
             continue
         with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another search was quicker: next label
-            ledger = optuna.create_study(study_name=label, storage=store, direction="maximize")
+            ledger = optuna.create_study(study_name=label, storage=store, directions=directions(study))
             search_folder(output, label).mkdir(parents=True, exist_ok=True)
             ledger.set_user_attr("study", essence)
             return ledger

@@ -67,18 +67,27 @@ VIEWS: Mapping[str, View] = {
         ENDING | ACCURACY | CONFIRMED | PRUNING | SCHEDULE,
         "confirmed_validation_accuracy",
     ),
+    "pareto": View(
+        "The Pareto front",
+        "tags.pareto LIKE '%'",
+        {"tags.`pareto`": 85} | ENDING | ACCURACY | PRUNING | SCHEDULE,
+        "pruned_accuracy",
+    ),
     "trials": View("All trials", "tags.trial LIKE '%'", ENDING | ACCURACY | PRUNING | SCHEDULE, "pruned_accuracy"),
 }
 
 
-def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> None:
+def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], *, pareto: bool) -> None:
     """Gives an experiment its views, but for those that it has already.
 
     Args:
         tags: that the experiment has.
+        pareto: whether its search has two objectives, and so a Pareto front.
     """
     now = time.time_ns() // 1_000_000
     for place, (key, view) in enumerate(VIEWS.items()):
+        if key == "pareto" and not pareto:
+            continue
         known = json.loads(tags.get(PREFIX + key, "{}"))
         if known.get("state") != view.state():
             envelope = {"name": view.name, "createdAt": now - place, "state": view.state()}

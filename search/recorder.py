@@ -21,7 +21,8 @@ from ray.tune.experiment import Trial
 
 from pruning_core.datasets import Dataset
 from search.confirmation import read_network
-from search.sampler import NODE, completed_fraction, last_accuracy
+from search.optuna_trials import NODE, completed_fraction, last_accuracy
+from search.pareto import points
 from search.study import Study
 from search.summary import TrialEnding
 from search.terminal import SearchDisplay, warn
@@ -174,6 +175,8 @@ class Recorder(Callback):
         for trial in self.ledger.get_trials(deepcopy=False):
             if trial.state.is_finished():
                 self._log(trial)
+        for entry in result.get("pareto", ()):
+            entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
         for entry in result.get("strategies", {}).values():
             entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
             self.tracking.log_confirmation(entry["trial"], entry, self._left_by(entry["trial"]))
@@ -185,9 +188,17 @@ class Recorder(Callback):
                 result["model"] = self.tracking.log_model(number, network, self.data, self.study.data.impute)
             except TrackingError as error:  # the store may have no registry; the search ends all the same
                 problem = error
-        self.tracking.close_search(result, ending)
+        self.tracking.close_search(result, ending, lambda to: self._draw(result, to))
         if problem:
             raise problem
+
+    def _draw(self, result: dict[str, Any], to: Path) -> None:
+        """Draws what the kind of the study calls for: with two objectives, the Pareto front."""
+        if result.get("pareto"):
+            from search.report_figures import pareto  # loads what no other search needs
+
+            reached = points(self.ledger.get_trials(deepcopy=False))
+            pareto(to / "pareto.png", {s: [p for p in reached if p.strategy == s] for s in self.study.strategies})
 
 
 def save_result(folder: Path, result: dict[str, Any], ending: SearchEnding) -> None:

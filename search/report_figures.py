@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.figures import INK, KEPT, MUTED, RULE
-from search.findings import estimate, pareto_front
+from search.findings import estimate
+from search.pareto import Timed, front
 from search.results import TrialRecord
 
 DPI, COLOURS = 200, 96
@@ -142,7 +143,7 @@ def outcomes(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> None:
     save(figure, path)
 
 
-def pareto(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> int:
+def pareto(path: Path, trials: Mapping[str, Sequence[Timed]]) -> int:
     """Draws accuracy against completion epoch, and the front; returns how many trials lie below the frame."""
     figure = canvas(4.6)
     axes = figure.add_axes((0.075, 0.115, 0.905, 0.79))
@@ -157,14 +158,14 @@ def pareto(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> int:
         colour = STRATEGY_COLOURS[name]
         axes.scatter(x[y >= low], y[y >= low], size, colour, marker=STRATEGY_MARKERS[name], alpha=opacity, lw=0)
         axes.plot(x[y < low], np.full((y < low).sum(), low), "v", ms=5, color=colour, alpha=opacity, clip_on=False)
-    front = pareto_front(everyone)
-    xs, ys = [t.completion_epoch or 0.0 for t in front], [t.accuracy or 0.0 for t in front]
+    best = front(everyone)
+    xs, ys = [t.completion_epoch or 0.0 for t in best], [t.accuracy or 0.0 for t in best]
     last = max(t.completion_epoch or 0.0 for t in everyone)
     axes.step([*xs, last], [*ys, ys[-1]], where="post", color=INK, lw=1.1)
     labelled = -np.inf
-    for trial in front:
+    for trial in best:
         place = (trial.completion_epoch or 0.0, trial.accuracy or 0.0)
-        if place[0] - labelled < 0.05 * (last - xs[0]) and trial is not front[-1]:
+        if place[0] - labelled < 0.05 * (last - xs[0]) and trial is not best[-1]:
             continue
         labelled = place[0]
         axes.annotate(f"#{trial.number}", place, (0, 6), textcoords="offset points", fontsize=9, color=INK, ha="center")

@@ -16,12 +16,12 @@ from search.findings import (
     count,
     estimate,
     listing,
-    pareto_front,
     points,
     rule,
     shared_by_two_seeds,
     typical_failure,
 )
+from search.pareto import front
 from search.report_blocks import Block, Heading, Line, Listing, Picture, Section, Table, Text
 from search.results import SearchRecord, TrialRecord
 
@@ -120,19 +120,19 @@ def outcomes(search: SearchRecord, folder: Path) -> Section:
 def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
     """Accuracy against completion epoch."""
     title = "Accuracy against speed"
-    front = pareto_front(search.trials)
-    if not front:
+    best = front(search.trials)
+    if not best:
         return Section(title, [Text("No trial completed with every seed, so there is nothing to compare.")])
     path = folder / "pareto.png"
     below = report_figures.pareto(path, {strategy: search.of(strategy) for strategy in search.strategies})
-    first, last = front[0], front[-1]
+    first, last = best[0], best[-1]
     ends = f"trial {first.number} of {first.strategy} at epoch {first.completion_epoch:.0f} with {_accuracy(first)}"
     if last is not first:
         ends = (
             f"from {ends} to trial {last.number} of {last.strategy} at epoch {last.completion_epoch:.0f} "
             f"with {_accuracy(last)}"
         )
-    members = Counter(t.strategy for t in front)
+    members = Counter(t.strategy for t in best)
     made = listing([f"{number} of {strategy}" for strategy, number in members.most_common()])
     caption = (
         f"Each mark is a trial whose every seed completed. The front, of trials that no other one beats in both "
@@ -141,7 +141,26 @@ def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
         else f"Each mark is a trial whose every seed completed. One beats all others in accuracy and speed: {ends}. "
         f"{_below(below)}"
     )
-    return Section(title, [Picture(path, "Scatter plot: pruned accuracy against completion epoch", caption.strip())])
+    blocks: list[Block] = [Picture(path, "Scatter plot: pruned accuracy against completion epoch", caption.strip())]
+    if isinstance(search.study["search"]["objective"], list):
+        blocks.append(_front(best))
+    return Section(title, blocks)
+
+
+def _front(best: Sequence[TrialRecord]) -> Table:
+    """The members of the Pareto front, the most accurate first."""
+    rows = [
+        Line(
+            [f"{t.strategy} #{t.number}", _accuracy(t), f"{t.completion_epoch:.1f}"],
+            [("schedule", terminal.schedule(t.optuna.params).replace("  ", ", ")), ("MLflow run", t.run_id)],
+        )
+        for t in reversed(best)
+    ]
+    caption = (
+        "The Pareto front that this search with two objectives looked for, the most accurate trial first: means over "
+        "the seeds of the search, the accuracy on the validation part."
+    )
+    return Table(("", "pruned accuracy", "completion epoch"), rows, caption)
 
 
 def _accuracy(trial: TrialRecord) -> str:

@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
 from search.addresses import without_password
+from search.optuna_trials import last_accuracy
 from search.stores import existing_store, readable, runs_with
 from search.study import StudyError
 from search.tracking import OUTPUT, PARENT, SEARCH
@@ -63,9 +64,7 @@ class TrialRecord:
     @property
     def accuracy(self) -> float | None:
         """The pruned accuracy on the validation part when the trial ended, a mean over its seeds."""
-        if self.optuna.value is not None:
-            return self.optuna.value
-        return max(self.optuna.intermediate_values.items(), default=(0, None))[1]
+        return self.optuna.values[0] if self.optuna.values else last_accuracy(self.optuna)
 
     @property
     def completed(self) -> bool:

@@ -34,9 +34,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from pruning_core.datasets import Dataset
 from search.addresses import check_server, without_password
 from search.cluster import measure_resources, started_ray
-from search.confirmation import Confirmed, completed_fraction, confirm, winner, write_network
+from search.confirmation import Confirmed, confirm, winner, write_network
 from search.halt import Halt, Halted, no_space
 from search.ledger import lock, open_ledger, search_folder
+from search.optuna_trials import completed, last_accuracy
+from search.pareto import pareto_set
 from search.recorder import WINNER, Recorder, save_result, saved_result
 from search.sampler import StudySearch, StudySearcher, budget
 from search.scheduler import make_scheduler
@@ -313,8 +315,8 @@ def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed
         mine = [t for t in trials if t.params["strategy"] == strategy]
         strategies[strategy] = {
             "trials": len(mine),
-            "completed": sum(t.state == TrialState.COMPLETE and completed_fraction(t) == 1 for t in mine),
-            "search_accuracy": best.trial.value,
+            "completed": sum(map(completed, mine)),
+            "search_accuracy": last_accuracy(best.trial),
             **best.as_json(),
             "run_id": None,
         }
@@ -322,7 +324,7 @@ def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed
     errors = Counter(
         last_line(t.user_attrs.get("error", "the loss is not finite")) for t in trials if t.state == TrialState.FAIL
     )
-    return {
+    result = {
         "study": ledger.study_name,
         "trials": len(trials),
         "failed": states[TrialState.FAIL],
@@ -334,3 +336,4 @@ def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed
         "strategies": strategies,
         "winner": winner(confirmed),
     }
+    return result | ({"pareto": pareto_set(trials)} if len(study.search.objectives) > 1 else {})

@@ -23,10 +23,8 @@ from ray.tune.search.search_generator import SearchGenerator
 
 from pruning_core.config import Strategy
 from search import space
+from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, NODE, directions
 from search.study import Study
-
-CONSTRAINT = "incomplete"
-NODE = "node"
 
 
 def make_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
@@ -85,7 +83,7 @@ class Optimiser:
         self.study = study
         self.strategy = strategy
         seed = study.search.seed + study.strategies.index(strategy) + 1000 * len(past)
-        self.memory = optuna.create_study(sampler=make_sampler(study, seed), direction="maximize")
+        self.memory = optuna.create_study(sampler=make_sampler(study, seed), directions=directions(study))
         for trial in past:
             if trial.state.is_finished():
                 self.memory.add_trial(trial)
@@ -199,8 +197,12 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Takes in a report on the way. A step that was reported before a fault is not reported again."""
+        if not math.isfinite(result["pruned_accuracy"]):
+            return
         for trial in self.running.get(self.numbers[trial_id], []):
-            if math.isfinite(result["pruned_accuracy"]) and result["epoch"] not in _reported(trial):
+            if len(self.study.search.objectives) > 1:
+                trial.set_user_attr(LAST_ACCURACY, result["pruned_accuracy"])
+            elif result["epoch"] not in _reported(trial):
                 trial.report(result["pruned_accuracy"], step=result["epoch"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -223,7 +225,7 @@ class StudySearcher(Searcher):
             trial.set_user_attr("epochs_run", result["epoch"])
             trial.set_user_attr("complete", result["completed"])  # Optuna's dashboard does not show constraints
             if result["ended"] and not result["stopped"]:
-                trial.study.tell(trial, result["pruned_accuracy"])
+                trial.study.tell(trial, [result[name] for name in self.study.search.objectives])
             else:
                 trial.set_user_attr("stopped", result["stopped"] or f"by {self.study.search.early_stopping}")
                 trial.study.tell(trial, state=TrialState.PRUNED)
@@ -243,16 +245,6 @@ class StudySearcher(Searcher):
 
 def _reported(trial: optuna.Trial) -> Mapping[int, float]:
     return trial.storage.get_trial(trial._trial_id).intermediate_values
-
-
-def completed_fraction(trial: FrozenTrial) -> float:
-    """The fraction of a trial's replicas that had completed when it ended."""
-    return 1 - trial.constraints.get(CONSTRAINT, 1.0)
-
-
-def last_accuracy(trial: FrozenTrial) -> float | None:
-    """The pruned accuracy that a trial reported last, None if it reported none."""
-    return max(trial.intermediate_values.items(), default=(0, None))[1]
 
 
 class StudySearch(SearchGenerator):

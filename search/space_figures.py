@@ -97,7 +97,11 @@ def importance(trials: Sequence[TrialRecord]) -> dict[str, float]:
     """
     if len({t.accuracy for t in trials}) < 2:
         return {}
-    ended = [t.optuna for t in trials if t.optuna.state == TrialState.COMPLETE]
+    ended = [
+        optuna.trial.create_trial(value=t.accuracy, params=t.optuna.params, distributions=t.optuna.distributions)
+        for t in trials
+        if t.optuna.state == TrialState.COMPLETE
+    ]
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     study.add_trials(ended)
     quantile = min(max(0.1, BEST_TRIALS / len(ended)), 0.5)

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from pruning_core.datasets import Dataset
 
 
+OBJECTIVES = ("pruned_accuracy", "completion_epoch")
+ONE_OBJECTIVE = ("cmaes",)
+
+
 def _as_in_trial(name: str) -> Any:
     """The default, the limits and the meaning that `TrialConfig` gives to ``name``."""
     return TrialConfig.model_fields[name]
@@ -111,13 +115,38 @@ class Search(Section):
     sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = Field(
         "tpe", description="what proposes the next trial"
     )
-    objective: Literal["pruned_accuracy"] = Field("pruned_accuracy", description="what is maximised")
+    objective: tuple[str, ...] | str = Field(
+        "pruned_accuracy", description="what is maximised; with completion_epoch, which is minimised, a Pareto set"
+    )
     confirm_seeds: int = Field(16, ge=1, description="fresh seeds that confirm the best of each strategy")
     early_stopping: Literal["hopeless", "asha", "median", "none"] = Field(
         "hopeless", description="which trials are stopped before their end"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler, not of the trials")
     max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _one_or_two(cls, objective: object) -> str | tuple[str, ...]:
+        if objective == OBJECTIVES[0]:
+            return OBJECTIVES[0]
+        if isinstance(objective, list | tuple) and tuple(objective) == OBJECTIVES:
+            return OBJECTIVES
+        raise ValueError(f"must be {OBJECTIVES[0]} or [{', '.join(OBJECTIVES)}]")
+
+    @model_validator(mode="after")
+    def _sampler_fits(self) -> "Search":
+        if len(self.objectives) > 1 and self.sampler in ONE_OBJECTIVE:
+            raise StudyError(
+                f"search.sampler = {self.sampler!r} takes one objective only: "
+                f"for search.objective = [{', '.join(self.objectives)}] it must be tpe, gp, random, qmc or grid"
+            )
+        return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What trials are judged by: `pruned_accuracy`, and maybe `completion_epoch`."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
 
 
 class Resources(Section):

@@ -72,8 +72,11 @@ def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
     search, training = study.search, study.training
     console.print(
         f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
-        f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds\n"
+        f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds"
     )
+    if len(search.objectives) > 1:
+        console.print(f"two objectives, {' and '.join(search.objectives)}: the search is for their Pareto front")
+    console.print()
     table = plain_table("hyperparameter", "values", "used by")
     for row in rows:
         style = "" if row.values.startswith(("default", "fixed")) else "bold"
@@ -227,6 +230,23 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
+def _show_pareto(front: Sequence[Mapping[str, Any]] | None) -> None:
+    """The trials that no other one beats in both accuracy and speed, of a search with two objectives."""
+    if front is None:
+        return
+    if not front:
+        console.print("\n  no trial completed with every seed, so there is no Pareto front")
+        return
+    table = plain_table("  Pareto front", ">accuracy", ">epoch", "run in MLflow")
+    for member in front:
+        epoch = f"{member['completion_epoch']:.1f}"
+        name = f"  {member['strategy']} #{member['trial']}"
+        table.add_row(name, percent(member["pruned_accuracy"]), epoch, member["run_id"] or "-")
+    console.print()
+    console.print(table)
+    console.print("  of all completed trials, with their own seeds: no other one beats these in both", style="dim")
+
+
 def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
     """The table of strategies at the end of a search, and what to do next."""
     console.print(
@@ -255,6 +275,7 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
     )
     for name, entry in result["strategies"].items():
         console.print(f"  {name} #{entry['trial']}  {schedule(entry['config'])}")
+    _show_pareto(result.get("pareto"))
     for error, count in result["errors"].items():
         console.print(f"  {count} failed with: {error}", style="red", markup=False)
     if result["winner"] is None:

@@ -13,9 +13,8 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +26,6 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.tracking import MlflowClient
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
@@ -37,7 +35,8 @@ from search.addresses import without_password
 from search.metric_writer import MetricWriter
 from search.pictures import Pictures
 from search.provenance import git_tags
-from search.stores import alone, runs_with
+from search.recorded_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
+from search.stores import alone
 from search.summary import TrialEnding
 
 # Errors are raised and reach the user as one sentence; the libraries would print a traceback besides.
@@ -48,8 +47,7 @@ SearchEnding = Literal["finished", "interrupted", "failed"]
 TRIAL_STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 SEARCH_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
-PARENT, NOTE, SEARCH, OUTPUT = "mlflow.parentRunId", "mlflow.note.content", "deeppp.search", "deeppp.output"
-BEST = "best"
+NOTE = "mlflow.note.content"
 # A request repeated inside MLflow after a broken connection may make a second run: what fails is repeated here,
 # where one can look first. And a server that does not answer shall be known within seconds.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -59,20 +57,6 @@ LONGEST_TAG = 8000
 
 class TrackingError(RuntimeError):
     """MLflow cannot be used as asked; the message is one sentence."""
-
-
-@dataclass
-class _Child:
-    """A trial's run: its start (ms), the status it was logged with or "", whether this process opened it.
-
-    `best` is whether it bears the mark of the best trial of its strategy.
-    """
-
-    run_id: str
-    start_time: int
-    logged: str = ""
-    opened: bool = False
-    best: bool = False
 
 
 class Tracking:
@@ -98,7 +82,7 @@ class Tracking:
         self.experiment = experiment
         self._parent = self._label = ""
         self._pictures = Pictures()
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, Child] = {}
         self._doubtful = False  # after a failure: the server may have made a run and not have said so
         with self._reporting("open"), alone(tracking_uri):
             self._client = MlflowClient(tracking_uri)
@@ -165,10 +149,12 @@ class Tracking:
         self._label = label
         with self._reporting("start a search"):
             views = self._client.get_experiment(self.experiment_id).tags
-            mlflow_views.save(self._client, self.experiment_id, views)
-            earlier = self._find_parent(label, output.resolve()) if resume else ""
+            pareto = isinstance(resolved_study["search"]["objective"], list)
+            mlflow_views.save(self._client, self.experiment_id, views, pareto=pareto)
+            place = (self._client, self.experiment_id)
+            earlier = find_parent(*place, self.tracking_uri, label, output.resolve()) if resume else ""
             self._parent = earlier or self._create_run(label, tags).info.run_id
-            self._children = self._find_children() if earlier else {}
+            self._children = find_children(*place, earlier) if earlier else {}
             if earlier:
                 self._client.update_run(earlier, status="RUNNING")
                 self._client.log_batch(earlier, tags=_tags(tags))
@@ -189,14 +175,14 @@ class Tracking:
         """
         with self._reporting(f"start trial {number}"):
             if self._doubtful:
-                self._children = self._find_children() | self._children
+                self._children = find_children(self._client, self.experiment_id, self._parent) | self._children
                 self._doubtful = False
             child = self._children.get(number)
             if child is None:
                 strategy = str(config["strategy"])
                 tags = {"trial": str(number), "strategy": strategy, "study": self.experiment, "search": self._label}
                 info = self._create_run(f"{strategy} #{number}", tags | {PARENT: self._parent}).info
-                child = self._children[number] = _Child(info.run_id, info.start_time)
+                child = self._children[number] = Child(info.run_id, info.start_time)
             elif child.logged or child.opened:
                 return child.run_id
             else:
@@ -306,15 +292,19 @@ class Tracking:
             "test_accuracy": network.test_accuracy,
         }
 
-    def close_search(self, result: Mapping[str, Any], ending: SearchEnding) -> None:
-        """Ends the parent run: the winner's accuracies, the best trial of each strategy, `search.json`.
+    def close_search(
+        self, result: Mapping[str, Any], ending: SearchEnding, draw: Callable[[Path], None] = lambda folder: None
+    ) -> None:
+        """Ends the parent run: the winner's accuracies, the best trial of each strategy, `search.json`, `pareto.json`.
 
         Trials that are still open, as after an interruption, are marked as killed; resuming opens them again.
 
         Args:
             result: what `deeppp search --json` writes; of an interrupted search as much as there is.
             ending: `finished`, `interrupted` or `failed`.
+            draw: adds figures of the whole search to a folder.
         """
+        front: Sequence[Mapping[str, Any]] = result.get("pareto") or ()
         strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
         winner = str(result.get("winner") or "none")
         values, tags = summary.search_metrics(result), summary.search_tags(result)
@@ -324,46 +314,33 @@ class Tracking:
             for child in self._children.values():
                 if not child.logged:
                     self._client.set_terminated(child.run_id, "KILLED")
-            self._mark_best({entry["trial"]: name for name, entry in strategies.items()}, winner)
+            of = {entry["trial"]: "of all" if name == winner else f"of {name}" for name, entry in strategies.items()}
+            self._mark(BEST, of)
+            self._mark(PARETO, {e["trial"]: f"{place} of {len(front)}" for place, e in enumerate(front, 1)})
             self._log_now(self._parent, values, tags | {NOTE: note})
             with self._artifacts(self._parent) as staging:
                 _write(staging / "search.json", result)
                 if strategies:
                     figures.strategy_summary(result, staging / "strategies.png")
+                if front:
+                    _write(staging / "pareto.json", front)
+                draw(staging)
             self._client.set_terminated(self._parent, SEARCH_STATUS[ending])
 
-    def _mark_best(self, best: Mapping[int, str], winner: str) -> None:
-        """Gives the best trial of each strategy the tag `best`, and takes it from those that are no longer."""
+    def _mark(self, tag: str, values: Mapping[int, str]) -> None:
+        """Gives these trials the tag, and takes it from those that bear it no longer."""
         for number, child in self._children.items():
-            if number in best:
-                of = "of all" if best[number] == winner else f"of {best[number]}"
-                self._client.set_tag(child.run_id, BEST, of)
-            elif child.best:
-                self._client.delete_tag(child.run_id, BEST)
-            child.best = number in best
+            if number in values:
+                self._client.set_tag(child.run_id, tag, values[number])
+                child.marks.add(tag)
+            elif tag in child.marks:
+                self._client.delete_tag(child.run_id, tag)
+                child.marks.remove(tag)
 
-    def _child(self, number: int) -> _Child:
+    def _child(self, number: int) -> Child:
         if number not in self._children:
             raise TrackingError(f"trial {number} has no run in MLflow, start_trial comes first")
         return self._children[number]
-
-    def _find_parent(self, label: str, output: Path) -> str:
-        """The newest parent run of this label and output folder, or ""; both may have moved together."""
-        database = make_url(self.tracking_uri).database if self.tracking_uri.startswith("sqlite:") else None
-        inside = database is not None and Path(database).resolve().is_relative_to(output)
-        for run in runs_with(self._client, self.experiment_id, SEARCH, label):
-            if inside or run.data.tags.get(OUTPUT) == str(output):
-                return run.info.run_id
-        return ""
-
-    def _find_children(self) -> dict[int, _Child]:
-        children = {}
-        for run in runs_with(self._client, self.experiment_id, PARENT, self._parent):
-            tags, info = run.data.tags, run.info
-            if "trial" in tags:
-                logged = info.status if "outcome" in tags and info.status != "RUNNING" else ""
-                children[int(tags["trial"])] = _Child(info.run_id, info.start_time, logged, best=BEST in tags)
-        return children
 
     def _create_run(self, name: str, tags: Mapping[str, str]) -> Run:
         source = {"mlflow.source.name": "deeppp", "mlflow.user": _user()}
@@ -397,7 +374,7 @@ class Tracking:
             raise TrackingError(without_password(message)) from error
 
 
-def _write(path: Path, value: Mapping[str, Any]) -> None:
+def _write(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:
     path.write_text(json.dumps(value, indent=1))
 
 

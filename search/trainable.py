@@ -19,13 +19,14 @@ from ray import tune
 
 from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
+from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, train
 
 STATE = "state.pt"
 REPORTS_PER_TRIAL = 10
 FAILURE = {
     **{"epoch": 0, "total_loss": math.nan, "pruned_accuracy": math.nan, "completed": 0.0, "active": math.nan},
-    **{"ended": True, "stopped": ""},
+    **{"completion_epoch": math.nan, "ended": True, "stopped": ""},
 }
 
 
@@ -33,7 +34,8 @@ def prune(config: Mapping[str, Any], data: Dataset) -> None:
     """Trains one trial and reports to Tune about ten times on the way, each time with a checkpoint.
 
     A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `completed` (fraction of
-    the replicas), `active` (mean), `ended` (whether the trial came to its own end), `stopped` (why it was given
+    the replicas), `completion_epoch` (mean, in which an incomplete replica counts as if it completed at the end of
+    `epochs`), `active` (mean), `ended` (whether the trial came to its own end), `stopped` (why it was given
     up, or "") and `error` (the traceback of what the training raised, or ""). What the training raises is thus the
     trial's own failure; an error of any other kind is a fault of the machine, after which Tune tries again. A
     checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
@@ -85,12 +87,18 @@ def report(run: Training, stopped: str) -> None:
             "total_loss": float(last.total_loss.mean()),
             "pruned_accuracy": float(last.pruned_accuracy.mean()),
             "completed": float(last.complete.mean()),
+            "completion_epoch": _completion_epoch(run),
             "active": float(last.active.mean()),
             "ended": run.finished or bool(stopped),
             "stopped": stopped,
             "error": "",
         }
         tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(name))
+
+
+def _completion_epoch(run: Training) -> float:
+    epochs = completion_epochs(run.history.array("complete").astype(bool))
+    return sum(run.config.epochs if epoch is None else epoch for epoch in epochs) / len(epochs)
 
 
 def checkpoints(trial_folder: Path) -> list[Path]:

@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from PIL import Image
 
-from search.sampler import CONSTRAINT, distribution
+from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, directions, last_accuracy
+from search.sampler import distribution
 from search.space import Choices, Range, searched
 from search.study import Study
 from search.tracking import Tracking
@@ -66,18 +67,20 @@ def draw(study: Study, number: int, random: np.random.Generator) -> Drawn:
     accuracy = float(np.clip(0.9 + 0.03 * np.log10(params.get("learning_rate", 1e-3) / 1e-3), 0, 1))
     accuracy = float(np.clip(accuracy - 0.3 * (1 - complete) + random.normal(0, 0.01), 0.1, 1))
     state = ([TrialState.PRUNED, TrialState.FAIL] + [TrialState.COMPLETE] * 18)[random.integers(20)]
+    epoch = float(random.uniform(5, 25)) if complete > 0 else None
+    two = len(study.search.objectives) > 1
+    attributes: dict[str, Any] = {"epochs_run": 30} | ({LAST_ACCURACY: accuracy} if two else {})
     trial = optuna.trial.create_trial(
         state=state,
-        value=accuracy if state == TrialState.COMPLETE else None,
+        values=[accuracy, epoch or 30.0][: len(study.search.objectives)] if state == TrialState.COMPLETE else None,
         params=params,
         distributions=distributions,
-        intermediate_values=dict.fromkeys((10, 20, 30), accuracy),
-        user_attrs={"epochs_run": 30} | ({"stopped": "collapsed and frozen"} if state == TrialState.PRUNED else {}),
+        intermediate_values={} if two else dict.fromkeys((10, 20, 30), accuracy),
+        user_attrs=attributes | ({"stopped": "collapsed and frozen"} if state == TrialState.PRUNED else {}),
         constraints=None if state == TrialState.FAIL else {CONSTRAINT: 1 - complete},
     )
     outcome = "complete" if complete == 1 else "mixed" if complete > 0.5 else "too little"
     outcome = "failed" if state == TrialState.FAIL else outcome
-    epoch = float(random.uniform(5, 25)) if complete > 0 else None
     return Drawn(trial, outcome, complete, epoch, bool(complete == 1 and random.uniform() < 0.2))
 
 
@@ -92,7 +95,10 @@ def make_search(
     output.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = optuna.create_study(
-        study_name=label, storage=f"sqlite:///{output / 'optuna.db'}", direction="maximize", load_if_exists=True
+        study_name=label,
+        storage=f"sqlite:///{output / 'optuna.db'}",
+        directions=directions(made),
+        load_if_exists=True,
     )
     ledger.set_user_attr("study", made.model_dump(mode="json"))
     ledger.add_trials([d.trial for d in drawn])
@@ -143,10 +149,10 @@ def _add_children(output: Path, experiment_id: str, parent: str, drawn: list[Dra
 def _confirmed(made: Study, features: tuple[str, ...], drawn: list[Drawn]) -> dict[str, Any]:
     strategies = {}
     for rank, strategy in enumerate(made.strategies):
-        mine = [(n, d) for n, d in enumerate(drawn) if d.trial.params["strategy"] == strategy and d.trial.value]
+        mine = [(n, d) for n, d in enumerate(drawn) if d.trial.params["strategy"] == strategy and d.trial.values]
         if not mine:
             continue
-        number, best = max(mine, key=lambda pair: (pair[1].complete, pair[1].trial.value))
+        number, best = max(mine, key=lambda pair: (pair[1].complete, last_accuracy(pair[1].trial) or 0.0))
         accuracies = [0.95 - 0.01 * rank + 0.002 * seed for seed in range(CONFIRM_SEEDS)]
         test = [accuracy - 0.02 for accuracy in accuracies]
         kept = list(features[rank : rank + KEEP])

@@ -25,7 +25,8 @@ from pruning_core.datasets import Dataset, Part
 from search.baselines import by_mutual_information, by_random_forest, fit
 from search.cli import main
 from search.comparison import compare
-from search.findings import Estimate, estimate, gap, listing, pareto_front, rule, shared_by_two_seeds, typical_failure
+from search.findings import Estimate, estimate, gap, listing, rule, shared_by_two_seeds, typical_failure
+from search.pareto import front
 from search.report_blocks import Heading, Line, Section, Table, Text, render
 from search.results import Ending, TrialRecord, read_search
 from search.space_figures import Scale, importance
@@ -185,6 +186,18 @@ def test_spaces_with_little_to_search_are_reported(tmp_path: Path, changes: dict
     assert sentence in Page(tmp_path / "reports" / "made.html").text
 
 
+def test_two_objectives_add_the_members_of_the_front(tmp_path: Path) -> None:
+    two = study(search={"trials": 60, "confirm_seeds": 2, "objective": ["pruned_accuracy", "completion_epoch"]})
+    make_search(tmp_path, 60, made=two)
+    assert main(["report", "made", "--output", str(tmp_path)]) == 0
+    page = Page(tmp_path / "reports" / "made.html")
+    assert page.headings == TITLES
+    members = optuna.load_study(study_name="made", storage=f"sqlite:///{tmp_path / 'optuna.db'}").best_trials
+    named = [f"{t.params['strategy']} #{t.number}" for t in sorted(members, key=lambda t: -t.values[0])]
+    assert len(named) > 1
+    assert re.findall(r"(?:stepped|plateau|markov) #\d+", page.text) == named
+
+
 def test_an_unfinished_search_is_reported_with_a_note(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make_search(tmp_path, 30, finished=False)
     assert main(["report", "made", "--output", str(tmp_path)]) == 0
@@ -326,8 +339,8 @@ def test_the_front_holds_what_nothing_beats() -> None:
         for number, (epoch, accuracy) in points.items()
         if not any((e <= epoch and a >= accuracy) and (e, a) != (epoch, accuracy) for e, a in points.values())
     }
-    assert {t.number for t in pareto_front(trials)} == best
-    assert pareto_front([]) == []
+    assert {t.number for t in front(trials)} == best
+    assert front([]) == []
 
 
 def test_a_rule_finds_what_separates_and_admits_when_nothing_does() -> None:

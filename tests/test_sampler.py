@@ -10,7 +10,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from pruning_core.config import TrialConfig
-from search.sampler import CONSTRAINT, StudySearcher, budget, completed_fraction
+from search.optuna_trials import CONSTRAINT, completed_fraction, directions, last_accuracy
+from search.pareto import pareto_set
+from search.sampler import StudySearcher, budget
 from search.space import known_points
 from search.study import Study
 from search.trainable import FAILURE
@@ -30,6 +32,9 @@ def a_study(**search: Any) -> Study:
 @pytest.fixture
 def ledger() -> optuna.Study:
     return optuna.create_study(direction="maximize")
+
+
+TWO = ["pruned_accuracy", "completion_epoch"]
 
 
 def a_report(**values: Any) -> dict[str, Any]:
@@ -58,6 +63,32 @@ def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: 
     for trial in ledger.trials:
         used = TrialConfig(keep=16, **trial.params).used()
         assert set(trial.params) <= set(used)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc", "grid"])
+def test_two_objectives_give_the_pareto_set_that_optuna_sees(sampler: str) -> None:
+    study = a_study(sampler=sampler, trials=24, objective=TWO)
+    ledger = optuna.create_study(directions=directions(study))
+    endings: dict[int, dict[str, Any]] = {
+        1: {"completed": 0.5},
+        2: {"stopped": "collapsed and frozen", "completed": 0.0},
+    }
+    searcher = StudySearcher(study, ledger)
+    for k in range(24):
+        if k == 12:  # resumed
+            searcher = StudySearcher(study, ledger, searcher.numbers)
+        config = TrialConfig(**ask(searcher, f"t{k}")["hyperparameters"])
+        score = 0.9 - 0.01 * abs(math.log(config.lambda_start))
+        values: dict[str, Any] = {"pruned_accuracy": score, "completion_epoch": 20 + 10 * config.learning_rate}
+        searcher.on_trial_result(f"t{k}", a_report(**values, epoch=16, ended=False))
+        ending = endings.get(k % 6, {})
+        searcher.on_trial_complete(f"t{k}", a_report(**values, **ending))
+        trial = ledger.trials[k]
+        assert last_accuracy(trial) == score
+        assert trial.values == (list(values.values()) if k % 6 != 2 else None)
+    front = pareto_set(ledger.trials)
+    assert {entry["trial"] for entry in front} == {trial.number for trial in ledger.best_trials}
+    assert [e["pruned_accuracy"] for e in front] == sorted((e["pruned_accuracy"] for e in front), reverse=True)
 
 
 def test_a_search_starts_from_the_known_points(ledger: optuna.Study) -> None:

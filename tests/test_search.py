@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
-from search.sampler import CONSTRAINT
+from search.optuna_trials import CONSTRAINT
 
 TRIALS = 6
 STUDY = f"""
@@ -145,13 +145,27 @@ def test_a_search_from_start_to_end_and_beyond(workplace: Workplace) -> None:
     assert [t.params for t in workplace.optuna()][:TRIALS] == [t.params for t in trials.values()]
 
 
-def test_known_points_come_first_and_strategies_share_the_trials(workplace: Workplace) -> None:
-    workplace.run("--trials", "4", "--set", "search.confirm_seeds=1", "--set", "space.growth.low=1.1")
+def test_known_points_come_first_and_strategies_share_the_trials_also_with_two_objectives(workplace: Workplace) -> None:
+    settings = ["search.confirm_seeds=1", "space.growth.low=1.1", "training.epochs=60"]
+    settings += ["search.objective=[pruned_accuracy,completion_epoch]"]
+    result = workplace.run("--trials", "4", *(word for setting in settings for word in ("--set", setting)))
     trials = workplace.optuna()
     assert collections.Counter(t.params["strategy"] for t in trials) == {"stepped": 2, "markov": 2}
     first = next(t for t in trials if t.params["strategy"] == "stepped")
     assert first.params["lambda_start"] == 0.2
     assert first.params["growth"] == 1.15
+
+    (parent,), children = workplace.mlflow()
+    for member in result["pareto"]:
+        assert trials[member["trial"]].values == [member["pruned_accuracy"], member["completion_epoch"]]
+        run = children[member["trial"]]
+        assert (member["run_id"], member["completion_epoch"]) == (run.info.run_id, run.data.metrics["completion_epoch"])
+    marked = {c.info.run_id for c in children if "pareto" in c.data.tags}
+    assert marked == {member["run_id"] for member in result["pareto"]}
+    assert marked
+    files = workplace.folder / "runs" / "mlartifacts" / "wine" / parent.info.run_id / "artifacts"
+    assert json.loads((files / "pareto.json").read_text()) == result["pareto"]
+    assert (files / "pareto.png").exists()
 
 
 def test_a_killed_search_is_finished_by_resume(workplace: Workplace) -> None:

@@ -175,6 +175,12 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("strategies: [ratio, ratio]", ["strategies = ['ratio', 'ratio']", "once"]),
     ("search: {sampler: best}", ["search.sampler = 'best'", "'tpe'", "'grid'"]),
     ("search: {trials: 0}", ["search.trials = 0", "1"]),
+    ("search: {objective: speed}", ["search.objective = 'speed'", "pruned_accuracy or [pruned_accuracy, comp"]),
+    ("search: {objective: [completion_epoch]}", ["search.objective = ['completion_epoch']", "pruned_accuracy or"]),
+    (
+        "search: {objective: [pruned_accuracy, completion_epoch], sampler: cmaes}",
+        ["search.sampler = 'cmaes'", "one objective", "tpe, gp, random, qmc or grid"],
+    ),
     ("search: {early_stopping: yes}", ["search.early_stopping = True"]),
     ("resources: {cpu: 0}", ["resources.cpu = 0", "greater than 0"]),
     ("resources: {gpu: .inf}", ["resources.gpu = inf", "finite"]),

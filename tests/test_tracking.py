@@ -107,11 +107,16 @@ def open_tracking(output: Path) -> Tracking:
     return Tracking(f"sqlite:///{output / 'mlflow.db'}", "quick", output / "mlartifacts")
 
 
-def open_search(tracking: Tracking, output: Path, label: str = "quick", resume: bool = False) -> str:
+def open_search(
+    tracking: Tracking,
+    output: Path,
+    label: str = "quick",
+    resume: bool = False,
+    objective: str | list[str] = "pruned_accuracy",
+) -> str:
     versions = {"torch": "2.13.0", "ray": "2.60.0"}
-    return tracking.open_search(
-        label, "name: quick\n", {"name": "quick"}, versions, "f00d", output=output, resume=resume
-    )
+    study = {"name": "quick", "search": {"objective": objective}}
+    return tracking.open_search(label, "name: quick\n", study, versions, "f00d", output=output, resume=resume)
 
 
 @pytest.fixture
@@ -178,6 +183,22 @@ def test_the_best_trial_of_each_strategy_bears_a_mark_that_moves_with_it(
     open_search(again, output, resume=True)
     again.close_search({"strategies": {"plateau": {**entry, "trial": 2}}, "winner": "plateau"}, "finished")
     assert [client.get_run(i).data.tags.get("best") for i in ids] == [None, None, "of all"]
+
+
+def test_the_trials_of_the_pareto_set_bear_their_place_in_it(
+    tracking: Tracking, client: MlflowClient, output: Path
+) -> None:
+    ids = [tracking.start_trial(number, CONFIG) for number in range(3)]
+    front = [{"trial": k, "strategy": "plateau", "pruned_accuracy": 0.9, "completion_epoch": 9.5} for k in (2, 0)]
+    tracking.close_search({"pareto": front}, "finished", lambda to: (to / "drawn.png").touch())
+    assert [client.get_run(i).data.tags.get("pareto") for i in ids] == ["2 of 2", None, "1 of 2"]
+    (parent,) = (run for run in runs(client) if "deeppp.search" in run.data.tags)
+    assert artifacts(client, parent.info.run_id) >= {"pareto.json", "drawn.png"}
+    again = open_tracking(output)
+    open_search(again, output, resume=True, objective=["pruned_accuracy", "completion_epoch"])
+    again.close_search({"pareto": front[:1]}, "finished")
+    assert [client.get_run(i).data.tags.get("pareto") for i in ids] == [None, None, "1 of 1"]
+    assert "The Pareto front" in [view for _, view, _ in links(tracking.tracking_uri, "http://here")]
 
 
 def test_an_experiment_has_views_for_the_ui(tracking: Tracking, client: MlflowClient, output: Path) -> None:
