@@ -67,7 +67,7 @@ class TrialConfig(BaseModel):
     window: int = Field(10, ge=1, description="epochs averaged by <...>")
 
     rejection: Literal["plain", "modified"] = Field(
-        "plain", description="rejection loss without or with the product term N prod(sigma)"
+        "modified", description="rejection loss without or with the product term N prod(sigma)"
     )
     rejection_weight: float = Field(1.0, ge=0, description="L_pru = L_sel + rejection_weight L_rej")
 
