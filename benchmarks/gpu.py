@@ -33,11 +33,12 @@ KEEP, STEPS, VALIDATION_ROWS = 16, 21, 288
 # What the inner loop reads of a TrialConfig, which would need pydantic.
 CONFIG = SimpleNamespace(
     chain=False,
-    rejection="plain",
+    rejection="modified",
     rejection_weight=1.0,
-    learning_rate=3e-3,
-    pruner_learning_rate=5e-2,
+    learning_rate=5e-3,
+    pruner_learning_rate=0.1,
     weight_decay=0.0,
+    label_smoothing=0.1,
 )
 
 

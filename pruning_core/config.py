@@ -82,8 +82,12 @@ class TrialConfig(BaseModel):
 
     initial_weight: float = Field(3.0, description="w_0, the value at which every pruner weight starts")
     learning_rate: float = Field(5e-3, gt=0, description="Adam step size of the network's weights")
-    pruner_learning_rate: float = Field(5e-2, gt=0, description="Adam step size of the pruner weights")
+    pruner_learning_rate: float = Field(0.1, gt=0, description="Adam step size of the pruner weights")
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay (AdamW) of the network's weights per step")
+
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="share of each label that L_cla spreads over all classes (deck: 0)"
+    )
 
     hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers of the default network")
     batch_size: int | None = Field(

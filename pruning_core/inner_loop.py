@@ -22,7 +22,8 @@ class InnerLoop:
     """Moves the parameters of R replicas, epoch by epoch.
 
     Args:
-        config: the learning rates, `weight_decay`, the rejection loss, and for `markov` the chain are read.
+        config: the learning rates, `weight_decay`, `label_smoothing`, the rejection loss, and for `markov` the chain
+            are read.
         replicas: what is trained.
         random: the replicas' random numbers.
         x, y: the training part, (rows, F) and (rows,), on the replicas' device.
@@ -89,11 +90,11 @@ class InnerLoop:
             return classification_R + alpha_R * (selection_R + config.rejection_weight * rejection_R)
 
         def total_at(moved: list[Tensor]) -> Tensor:
-            classification_R = cross_entropy(replicas.logits(x_RBF, moved), y_RB)
+            classification_R = cross_entropy(replicas.logits(x_RBF, moved), y_RB, config.label_smoothing)
             return total(classification_R, *pruner_losses(moved, keeps, config.rejection))
 
         logits_RBC, backward = replicas.logits_and_backward(x_RBF)
-        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB)
+        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, config.label_smoothing)
         selection_R, rejection_R = pruner_losses(weights, keeps, config.rejection)
         gradients = backward(to_logits_RBC)
         if self.chain is None:

@@ -170,16 +170,27 @@ class Replicas:
         return [hard_mask(w.detach(), keep) for w, keep in zip(self.pruner_weights, self.keeps, strict=True)]
 
 
-def cross_entropy(logits_RBC: Tensor, y_RB: Tensor) -> Tensor:
-    """L_cla: the mean cross-entropy of each replica, (R,)."""
-    return -_log_likelihoods(logits_RBC, y_RB)[1].mean((1, 2))
+def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: float = 0.0) -> Tensor:
+    """L_cla: the mean cross-entropy of each replica, (R,), against smoothed labels.
+
+    Args:
+        logits_RBC: the networks' outputs.
+        y_RB: the rows' classes.
+        smoothing: the share of each label that is spread evenly over all classes, 0 ... 1; 0 leaves the labels alone.
+    """
+    return _mean_loss(*_log_likelihoods(logits_RBC, y_RB), smoothing)
 
 
-def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor) -> tuple[Tensor, Tensor]:
-    """L_cla, (R,), and its gradient with respect to the logits, (softmax(logits) - onehot(y)) / B, (R, B, C)."""
+def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """L_cla, (R,), and its gradient with respect to the logits, (softmax(logits) - smoothed label) / B, (R, B, C)."""
     log_RCB, log_R1B = _log_likelihoods(logits_RBC, y_RB)
-    gradient_RCB = log_RCB.exp().scatter_add_(1, y_RB.unsqueeze(1), torch.full_like(log_R1B, -1))
-    return -log_R1B.mean((1, 2)), gradient_RCB.div_(y_RB.shape[1]).mT
+    loss_R = _mean_loss(log_RCB, log_R1B, smoothing)
+    gradient_RCB = log_RCB.exp().scatter_add_(1, y_RB.unsqueeze(1), torch.full_like(log_R1B, smoothing - 1))
+    return loss_R, gradient_RCB.sub_(smoothing / log_RCB.shape[1]).div_(y_RB.shape[1]).mT
+
+
+def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: float) -> Tensor:
+    return -log_R1B.mean((1, 2)).lerp(log_RCB.mean((1, 2)), smoothing)
 
 
 def _log_likelihoods(logits_RBC: Tensor, y_RB: Tensor) -> tuple[Tensor, Tensor]:

@@ -193,7 +193,8 @@ def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[i
         for _ in range(GATE_EPOCHS):
             for rows_RB in random.permutations(len(y)).split(config.batch_size or LARGEST_DEFAULT_BATCH, dim=1):
                 open_R = torch.special.ndtr(gates_RN / GATE_NOISE).mean(1)
-                loss_R = cross_entropy(replicas.logits(x[rows_RB]), y[rows_RB]) + GATE_PENALTIES * open_R
+                classification_R = cross_entropy(replicas.logits(x[rows_RB]), y[rows_RB], config.label_smoothing)
+                loss_R = classification_R + GATE_PENALTIES * open_R
                 optimizer.zero_grad()
                 loss_R.sum().backward()
                 optimizer.step()

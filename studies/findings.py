@@ -56,6 +56,9 @@ def gather(output: Path, sets: Mapping[str, DataSet], data: Mapping[str, Dataset
         },
         "slopes": evidence.slopes(),
         "rejection": evidence.rejection(output, sets),
+        "smoothing": {
+            name: evidence.table(output, f"label_smoothing_{name}", ("label_smoothing", "rejection")) for name in sets
+        },
         "fixed": fixed,
         "fixed_summary": evidence.fixed_summary([row for rows in fixed.values() for row in rows]),
         "fixed_summary_elsewhere": evidence.fixed_summary([r for rows in fixed_elsewhere.values() for r in rows]),

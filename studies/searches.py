@@ -130,6 +130,7 @@ def planned(sets: dict[str, DataSet], quick: bool) -> list[Search]:
         Search("ratio", "ratio", (), (*small, "search.trials=6")),
         Search("mu_readings", "mu_readings", (), ("training.seeds=2", "space.pruner_learning_rate=0.05")),
         *on_all("rejection_loss"),
+        *on_all("label_smoothing", quick=(*small, "space.label_smoothing={choices: [0, 0.1]}")),
         Search("plateau", "plateau", (), (*small, "search.trials=12")),
         Search("chain", "chain", (), (*small, "search.trials=8")),
         *[

@@ -13,7 +13,16 @@ from pruning_core.config import TrialConfig
 
 ALWAYS_USED = {
     *("keep", "strategy", "rejection", "rejection_weight", "initial_weight", "learning_rate", "weight_decay"),
-    *("pruner_learning_rate", "hidden", "batch_size", "epochs", "settle_epochs", "tolerance", "seeds"),
+    *(
+        "label_smoothing",
+        "pruner_learning_rate",
+        "hidden",
+        "batch_size",
+        "epochs",
+        "settle_epochs",
+        "tolerance",
+        "seeds",
+    ),
 }
 USED_FOR_ALPHA = {
     "fixed": {"lambda_start"},
@@ -34,12 +43,19 @@ CHOICES = {
 FLOATS = (
     *("lambda_start", "lambda_max", "growth", "plateau_threshold", "rejection_weight", "delta", "block"),
     *("temperature", "initial_weight", "learning_rate", "pruner_learning_rate", "weight_decay", "tolerance"),
+    "label_smoothing",
 )
 INTEGERS = (
     *("keep", "step_epochs", "patience", "window", "proposals"),
     *("batch_size", "epochs", "settle_epochs", "seeds"),
 )
-CLOSED_BELOW = {"plateau_threshold": 0, "rejection_weight": 0, "temperature": 0, "weight_decay": 0}
+CLOSED_BELOW = {
+    "plateau_threshold": 0,
+    "rejection_weight": 0,
+    "temperature": 0,
+    "weight_decay": 0,
+    "label_smoothing": 0,
+}
 OPEN_BELOW = {
     **{"lambda_start": 0, "lambda_max": 0, "growth": 1, "delta": 0, "block": 0},
     **{"learning_rate": 0, "pruner_learning_rate": 0, "tolerance": 0},
@@ -51,7 +67,14 @@ REFUSED: list[tuple[str, Any]] = [
     *((name, low - 0.001) for name, low in CLOSED_BELOW.items()),
     *((name, low) for name, low in OPEN_BELOW.items()),
     *((name, low - 1) for name, low in OPEN_BELOW.items()),
-    *(("block", 1.001), ("tolerance", 0.5), ("alpha", "markov"), ("hidden", 64), ("hidden", ("wide",))),
+    *(
+        ("block", 1.001),
+        ("label_smoothing", 1),
+        ("tolerance", 0.5),
+        ("alpha", "markov"),
+        ("hidden", 64),
+        ("hidden", ("wide",)),
+    ),
 ]
 
 

@@ -39,7 +39,7 @@ def plain_loop(
         groups.append({"params": [w], "lr": config.pruner_learning_rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     strategy = alpha_strategy(config, replicas=1)
-    criterion, step = nn.CrossEntropyLoss(), 0
+    criterion, step = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing), 0
     epochs = []
     for order in orders:
         alpha = float(strategy.alpha_R)
@@ -128,7 +128,7 @@ def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor],
     "values",
     [
         {},
-        {"hidden": (), "rejection": "plain", "weight_decay": 0.0, "batch_size": 64},
+        {"hidden": (), "rejection": "plain", "weight_decay": 0.0, "label_smoothing": 0.0, "batch_size": 64},
         {"strategy": "fixed"},
         {"strategy": "ratio"},
         {"mu": "frozen"},

@@ -254,24 +254,27 @@ def test_the_pruner_weights_are_told_from_the_networks_own() -> None:
     assert [tuple(p.shape) for p in replicas.network_parameters] == [(3, 10, 12), (3, 10), (3, 3, 10), (3, 3)]
 
 
-def test_cross_entropy_is_the_mean_over_the_rows_of_each_replica() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_is_the_mean_over_the_rows_of_each_replica(smoothing: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(2, 5, 4, generator=generator)
     y = torch.randint(0, 4, (2, 5), generator=generator)
     z = logits.double().numpy()
     log_probability = z - np.log(np.exp(z).sum(-1, keepdims=True))
-    expected = [-np.mean([log_probability[r, b, y[r, b]] for b in range(5)]) for r in range(2)]
-    np.testing.assert_allclose(cross_entropy(logits, y).numpy(), expected, rtol=1e-6)
+    labels = (1 - smoothing) * np.eye(4)[y.numpy()] + smoothing / 4
+    expected = -(labels * log_probability).sum(-1).mean(-1)
+    np.testing.assert_allclose(cross_entropy(logits, y, smoothing).numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("classes", [2, 10])
-def test_the_gradient_of_the_cross_entropy(classes: int) -> None:
+def test_the_gradient_of_the_cross_entropy(classes: int, smoothing: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(4, 6, classes, generator=generator, dtype=torch.float64)).requires_grad_()
     y = torch.randint(classes, (4, 6), generator=generator)
-    (expected,) = torch.autograd.grad(cross_entropy(logits, y).sum(), logits)
-    loss, gradient = cross_entropy_and_gradient(logits.detach(), y)
-    torch.testing.assert_close(loss, cross_entropy(logits, y).detach())
+    (expected,) = torch.autograd.grad(cross_entropy(logits, y, smoothing).sum(), logits)
+    loss, gradient = cross_entropy_and_gradient(logits.detach(), y, smoothing)
+    torch.testing.assert_close(loss, cross_entropy(logits, y, smoothing).detach())
     torch.testing.assert_close(gradient, expected)
 
 

@@ -28,6 +28,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-5, 1),
     "pruner_learning_rate": (1e-5, 1),
     "weight_decay": (1e-6, 0.1),
+    "label_smoothing": (1e-3, 0.5),
     "batch_size": (1, 512),
 }
 NAMES = ["alpha", "plateau_monitor", "mu", "rejection"]
