@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import ray
 import torch
 from optuna.trial import FrozenTrial, TrialState
@@ -141,7 +140,7 @@ def read_network(folder: Path) -> PrunedReplica | None:
     return PrunedReplica(**{**plain, "inputs": tuple(plain["inputs"])}, tensors=load_file(folder / TENSORS))
 
 
-def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Confirmed]:
+def confirm(study: Study, trials: Sequence[FrozenTrial], data: Dataset) -> dict[str, Confirmed]:
     """Confirms the best trial of each strategy that has one.
 
     The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
@@ -150,10 +149,9 @@ def confirm(study: Study, ledger: optuna.Study, data: Dataset) -> dict[str, Conf
 
     Args:
         study: the study file (`confirm_seeds`, `resources`).
-        ledger: the search's trials.
+        trials: the search's trials; of several n, those with one of them.
         data: the data with its test part.
     """
-    trials = ledger.get_trials(deepcopy=False)
     chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
     data_ref = ray.put(data)
     task = ray.remote(train_afresh).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)

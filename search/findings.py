@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from scipy import stats
 
+from search.optuna_trials import FIXED_BY_ARM
 from search.results import SearchRecord, TrialRecord
 
 LEVEL = 0.95
@@ -249,7 +250,7 @@ def _features(trials: Sequence[TrialRecord]) -> tuple[list[tuple[str, str | None
     names: list[tuple[str, str | None, bool]] = []
     columns: list[list[float]] = []
     for name in trials[0].optuna.params if trials else ():
-        if name == "strategy" or any(name not in t.optuna.params for t in trials):
+        if name in FIXED_BY_ARM or any(name not in t.optuna.params for t in trials):
             continue
         distribution = trials[0].optuna.distributions[name]
         values = [t.optuna.params[name] for t in trials]

@@ -3,6 +3,8 @@
 Knows nothing of Ray, so that the report reads trials with the same functions as the search.
 """
 
+from collections.abc import Sequence
+
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -11,12 +13,18 @@ from search.study import Study
 CONSTRAINT = "incomplete"
 NODE = "node"
 LAST_ACCURACY = "pruned_accuracy"
+FIXED_BY_ARM = ("strategy", "keep")
 DIRECTIONS = {"pruned_accuracy": StudyDirection.MAXIMIZE, "completion_epoch": StudyDirection.MINIMIZE}
 
 
 def directions(study: Study) -> list[StudyDirection]:
     """Whether Optuna shall maximise or minimise each of the study's objectives."""
     return [DIRECTIONS[name] for name in study.search.objectives]
+
+
+def with_keep(trials: Sequence[FrozenTrial], keep: int) -> list[FrozenTrial]:
+    """Those with this n; in a study about a single n trials do not name it, and all have it."""
+    return [trial for trial in trials if trial.params.get("keep", keep) == keep]
 
 
 def completed_fraction(trial: FrozenTrial) -> float:

@@ -21,7 +21,8 @@ from ray.tune.experiment import Trial
 
 from pruning_core.datasets import Dataset
 from search.confirmation import read_network
-from search.optuna_trials import NODE, completed_fraction, last_accuracy
+from search.keeps import by_keep, confirmed_by_keep
+from search.optuna_trials import NODE, completed_fraction, last_accuracy, with_keep
 from search.pareto import points
 from search.study import Study
 from search.summary import TrialEnding
@@ -175,11 +176,12 @@ class Recorder(Callback):
         for trial in self.ledger.get_trials(deepcopy=False):
             if trial.state.is_finished():
                 self._log(trial)
-        for entry in result.get("pareto", ()):
-            entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
-        for entry in result.get("strategies", {}).values():
-            entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
-            self.tracking.log_confirmation(entry["trial"], entry, self._left_by(entry["trial"]))
+        for each in [result, *result.get("keeps", {}).values()]:
+            for entry in [*each.get("pareto", ()), *each.get("strategies", {}).values()]:
+                entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
+        for each in by_keep(result).values():
+            for entry in each.get("strategies", {}).values():
+                self.tracking.log_confirmation(entry["trial"], entry, self._left_by(entry["trial"]))
         problem = None
         network = read_network(self.folder / WINNER) if result.get("winner") else None
         if network:
@@ -193,12 +195,19 @@ class Recorder(Callback):
             raise problem
 
     def _draw(self, result: dict[str, Any], to: Path) -> None:
-        """Draws what the kind of the study calls for: with two objectives, the Pareto front."""
-        if result.get("pareto"):
-            from search.report_figures import pareto  # loads what no other search needs
+        """Draws what the study calls for: of two objectives the Pareto front, of several n the accuracy against n."""
+        trials = self.ledger.get_trials(deepcopy=False)
+        for keep, each in by_keep(result).items():
+            if each.get("pareto"):
+                from search.report_figures import pareto  # loads what most searches do not need
 
-            reached = points(self.ledger.get_trials(deepcopy=False))
-            pareto(to / "pareto.png", {s: [p for p in reached if p.strategy == s] for s in self.study.strategies})
+                reached = points(with_keep(trials, int(keep)) if keep else trials)
+                name = f"pareto_{keep}.png" if keep else "pareto.png"
+                pareto(to / name, {s: [p for p in reached if p.strategy == s] for s in self.study.strategies})
+        if results := confirmed_by_keep(result):
+            from search.report_figures import accuracy_against_n
+
+            accuracy_against_n(to / "accuracy_against_n.png", results)
 
 
 def save_result(folder: Path, result: dict[str, Any], ending: SearchEnding) -> None:

@@ -5,6 +5,7 @@ It reads what the search left in Optuna and MLflow, trains a few networks for co
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from pruning_core.datasets import DataError, Dataset
-from search import comparison, report_sections
+from search import comparison, report_keeps, report_sections
 from search.findings import count, data_name, opening
-from search.report_blocks import render
+from search.report_blocks import Section, render
 from search.results import SearchRecord, read_search
 from search.study import Study, StudyError
 
@@ -101,22 +102,22 @@ def _load_data(search: SearchRecord, moved: Path | None) -> tuple[Dataset | None
 
 def _html(search: SearchRecord, folder: Path, data: Dataset | None, why: str, output: Path, say: Say) -> str:
     say("drawing the trials")
-    sections = [
-        report_sections.strategies(search),
-        report_sections.outcomes(search, folder),
-        report_sections.accuracy_and_speed(search, folder),
-        report_sections.space(search, folder),
-        report_sections.separation(search, folder),
-        report_sections.gates(search, folder),
-    ]
-    sentences = opening(search, len(data.feature_names) if data else None)
-    if search.result.get("winner"):
-        networks = comparison.compare(search, data, say) if data else {}
-        sections += [
-            comparison.section(search, networks, data, why, folder),
-            report_sections.selection(search, folder, len(data.feature_names) if data else None),
-        ]
-        sentences += comparison.summary(search, networks)
+    inputs = len(data.feature_names) if data else None
+    if len(search.keeps) == 1:
+        sections, networks = _sections(search, folder, data, why, say)
+        sentences = opening(search, inputs) + comparison.summary(search, networks)
+    else:
+        sections = []
+        full: list[float] = []
+        for keep in sorted(search.keeps):
+            say(f"n = {keep}")
+            place = folder / f"n_{keep}"
+            place.mkdir()
+            mine, networks = _sections(search.at(keep), place, data, why, say)
+            sections += [replace(section, title=f"{section.title}, n = {keep}") for section in mine]
+            full = networks["full"].test if networks else full
+        sections.insert(0, report_keeps.section(search, full, folder))
+        sentences = report_keeps.opening(search, inputs, full)
     rows = [f"{len(part.y):,}" for part in (data.train, data.validation, data.test) if part] if data else []
     sizes = f" ({' / '.join(rows)} rows to train, validate, test)" if rows else ""
     return render(
@@ -137,6 +138,27 @@ def _html(search: SearchRecord, folder: Path, data: Dataset | None, why: str, ou
             "study": yaml.safe_dump(search.study, sort_keys=False, allow_unicode=True, default_flow_style=None),
         }
     )
+
+
+def _sections(
+    search: SearchRecord, folder: Path, data: Dataset | None, why: str, say: Say
+) -> tuple[list[Section], comparison.Networks]:
+    """The sections about a search with a single n, and the networks that were trained to stand beside its winner."""
+    sections = [
+        report_sections.strategies(search),
+        report_sections.outcomes(search, folder),
+        report_sections.accuracy_and_speed(search, folder),
+        report_sections.space(search, folder),
+        report_sections.separation(search, folder),
+        report_sections.gates(search, folder),
+    ]
+    if not search.result.get("winner"):
+        return sections, {}
+    networks = comparison.compare(search, data, say) if data else {}
+    inputs = len(data.feature_names) if data else None
+    sections.append(comparison.section(search, networks, data, why, folder))
+    sections.append(report_sections.selection(search, folder, inputs))
+    return sections, networks
 
 
 def _commands(search: SearchRecord, output: Path) -> str:

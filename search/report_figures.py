@@ -182,6 +182,46 @@ def pareto(path: Path, trials: Mapping[str, Sequence[Timed]]) -> int:
     return sum((t.accuracy or 0.0) < low for t in everyone)
 
 
+def accuracy_against_n(
+    path: Path, results: Mapping[str, Mapping[int, Sequence[float]]], full: Sequence[float] = ()
+) -> None:
+    """Draws test accuracy against n, a line per strategy: a point per seed, means with their 95 % intervals.
+
+    Args:
+        path: the PNG to write.
+        results: test accuracies of each strategy by n, one per seed.
+        full: those of the network with all of its inputs, which become a horizontal line.
+    """
+    figure = canvas(4.6)
+    axes = figure.add_axes((0.085, 0.115, 0.895, 0.79))
+    keeps = sorted({keep for by_n in results.values() for keep in by_n})
+    apart = 0.02 * (keeps[-1] - keeps[0]) / max(len(results), 1)
+    for index, (name, by_n) in enumerate(results.items()):
+        colour, aside = STRATEGY_COLOURS[name], (index - (len(results) - 1) / 2) * apart
+        estimates = {keep: estimate(values) for keep, values in by_n.items()}
+        x = [keep + aside for keep in by_n]
+        for place, values in zip(x, by_n.values(), strict=True):
+            axes.plot([place - apart / 4] * len(values), values, "o", ms=4, color=colour, alpha=0.3, mec="none")
+        means = np.array([e.mean for e in estimates.values()])
+        halves = np.array([e.half or 0.0 for e in estimates.values()])
+        ends = np.stack([halves, np.minimum(halves, 1 - means)])
+        axes.errorbar(x, means, ends, color=colour, lw=1.6, elinewidth=2, marker=STRATEGY_MARKERS[name], ms=7,
+                      mec="white", mew=0.8)  # fmt: skip
+    keys = _strategy_keys(list(results))
+    if full:
+        axes.axhline(float(np.mean(full)), color=INK, lw=1, ls=(0, (4, 3)))
+        keys.append(("╌", INK, "all inputs", INK))
+    legend(figure, 0.085, keys)
+    quiet(axes, "y")
+    per_cent(axes.yaxis, 6)
+    axes.set_xticks(keeps)
+    axes.set_ylim(None, min(axes.get_ylim()[1], 1.01))
+    axes.spines["bottom"].set(visible=True, color=RULE)
+    axes.set_xlabel("n, the inputs that are kept", color=MUTED, fontsize=10.5)
+    axes.set_ylabel("accuracy on the test part", color=MUTED, fontsize=10.5)
+    save(figure, path)
+
+
 def _strategy_keys(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
     glyphs = {"o": "●", "s": "■", "^": "▲", "v": "▼", "D": "◆"}
     return [(glyphs[STRATEGY_MARKERS[name]], STRATEGY_COLOURS[name], name, INK) for name in names]

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +96,24 @@ class SearchRecord:
         """The study's strategies, the winner first and the others as they were confirmed: best first."""
         confirmed = self.result.get("strategies", {})
         return tuple(sorted(self.study["strategies"], key=lambda s: _rank(confirmed.get(s)), reverse=True))
+
+    @property
+    def keeps(self) -> tuple[int, ...]:
+        """Every n of the search, the first one first."""
+        keep = self.study["data"]["keep"]
+        return tuple(keep) if isinstance(keep, list) else (keep,)
+
+    def at(self, keep: int) -> "SearchRecord":
+        """What a search over several n did at one of them, as a search of its own."""
+        nothing: dict[str, Any] = {"strategies": {}, "winner": None}
+        mine = self.result.get("keeps", {}).get(str(keep), nothing)
+        model = self.result.get("model") if keep == self.keeps[0] else None
+        return replace(
+            self,
+            study={**self.study, "data": {**self.study["data"], "keep": keep}},
+            result={**self.result, **mine, "model": model},
+            trials=tuple(t for t in self.trials if t.optuna.params["keep"] == keep),
+        )
 
     def of(self, strategy: str) -> list[TrialRecord]:
         """The trials of one strategy."""

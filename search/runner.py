@@ -12,6 +12,7 @@ import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune import CheckpointConfig, ResumeConfig, TuneError
@@ -37,7 +38,7 @@ from search.cluster import measure_resources, started_ray
 from search.confirmation import Confirmed, confirm, winner, write_network
 from search.halt import Halt, Halted, no_space
 from search.ledger import lock, open_ledger, search_folder
-from search.optuna_trials import completed, last_accuracy
+from search.optuna_trials import completed, last_accuracy, with_keep
 from search.pareto import pareto_set
 from search.recorder import WINNER, Recorder, save_result, saved_result
 from search.sampler import StudySearch, StudySearcher, budget
@@ -122,9 +123,11 @@ def search(
             try:
                 run_tune(study, ledger, data, recorder, resume)
                 display.confirming()
-                confirmed = confirm(study, ledger, data)
+                trials = ledger.get_trials(deepcopy=False)
+                confirmed = {keep: confirm(study.at(keep), with_keep(trials, keep), data) for keep in study.data.keeps}
                 result |= summarise(study, ledger, confirmed, time.monotonic() - started)
-                write_network(folder / WINNER, confirmed[result["winner"]].network if result["winner"] else None)
+                best = confirmed[study.data.keeps[0]].get(result["winner"])
+                write_network(folder / WINNER, best.network if best else None)
                 ending = "finished"
             except KeyboardInterrupt:
                 ending = "interrupted"
@@ -304,12 +307,43 @@ def _trials_in_tune(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(trial) for trial, _ in json.loads(states[-1].read_text())["trial_data"]]
 
 
-def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed], seconds: float) -> dict[str, Any]:
-    """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored, and the run ids."""
+def summarise(
+    study: Study, ledger: optuna.Study, confirmed: dict[int, dict[str, Confirmed]], seconds: float
+) -> dict[str, Any]:
+    """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored, and the run ids.
+
+    Args:
+        study: the study file.
+        ledger: the search's trials.
+        confirmed: for every n the best of each strategy.
+        seconds: that this run of the search took.
+    """
     trials = ledger.get_trials(deepcopy=False)
     replica_epochs = sum(t.user_attrs.get("epochs_run", 0) for t in trials) * study.training.seeds
-    replica_epochs += sum(c.replica_epochs for c in confirmed.values())
+    replica_epochs += sum(c.replica_epochs for best in confirmed.values() for c in best.values())
     seconds += ledger.user_attrs.get("earlier_seconds", 0.0)
+    states = Counter(t.state for t in trials)
+    errors = Counter(
+        last_line(t.user_attrs.get("error", "the loss is not finite")) for t in trials if t.state == TrialState.FAIL
+    )
+    results = {keep: _result(study, with_keep(trials, keep), best) for keep, best in confirmed.items()}
+    first, *others = results.values()
+    return {
+        "study": ledger.study_name,
+        "trials": len(trials),
+        "failed": states[TrialState.FAIL],
+        "stopped": states[TrialState.PRUNED],
+        "errors": dict(errors.most_common()),
+        "seconds": seconds,
+        "replica_epochs": replica_epochs,
+        "replica_epochs_per_second": replica_epochs / seconds,
+        **first,
+        **({"keeps": {str(keep): result for keep, result in results.items()}} if others else {}),
+    }
+
+
+def _result(study: Study, trials: Sequence[FrozenTrial], confirmed: dict[str, Confirmed]) -> dict[str, Any]:
+    """What came out for one n: `strategies`, `winner` and, of two objectives, `pareto`."""
     strategies = {}
     for strategy, best in confirmed.items():
         mine = [t for t in trials if t.params["strategy"] == strategy]
@@ -320,20 +354,5 @@ def summarise(study: Study, ledger: optuna.Study, confirmed: dict[str, Confirmed
             **best.as_json(),
             "run_id": None,
         }
-    states = Counter(t.state for t in trials)
-    errors = Counter(
-        last_line(t.user_attrs.get("error", "the loss is not finite")) for t in trials if t.state == TrialState.FAIL
-    )
-    result = {
-        "study": ledger.study_name,
-        "trials": len(trials),
-        "failed": states[TrialState.FAIL],
-        "stopped": states[TrialState.PRUNED],
-        "errors": dict(errors.most_common()),
-        "seconds": seconds,
-        "replica_epochs": replica_epochs,
-        "replica_epochs_per_second": replica_epochs / seconds,
-        "strategies": strategies,
-        "winner": winner(confirmed),
-    }
+    result: dict[str, Any] = {"strategies": strategies, "winner": winner(confirmed)}
     return result | ({"pareto": pareto_set(trials)} if len(study.search.objectives) > 1 else {})

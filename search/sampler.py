@@ -1,8 +1,8 @@
 """Optuna behind Ray Tune: a `Searcher` that knows constraints, stopped trials, persistent storage and resuming.
 
 The *ledger* is the search's Optuna study in its storage: a trial is its number there everywhere, and after a fault
-the ledger decides what is still to be run. Only the driver writes to it. Each strategy gets the same number of
-trials and an optimiser of its own, so that every sampler faces one plain problem per strategy.
+the ledger decides what is still to be run. Only the driver writes to it. Each *arm*, a strategy with one n, gets the
+same number of trials and an optimiser of its own, so that every sampler faces one plain problem per arm.
 """
 
 import math
@@ -21,18 +21,17 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.search_generator import SearchGenerator
 
-from pruning_core.config import Strategy
 from search import space
 from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, NODE, directions
 from search.study import Study
 
 
 def make_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
-    """The Optuna sampler that the study names, for one strategy's share of the trials.
+    """The Optuna sampler that the study names, for one arm's share of the trials.
 
     For `grid` the points themselves are enqueued, so the sampler behind them does not matter.
     """
-    startup = max(4, min(10, study.search.trials // len(study.strategies) // 3))
+    startup = max(4, min(10, study.search.trials // len(study.arms) // 3))
     match study.search.sampler:
         case "tpe":
             return optuna.samplers.TPESampler(
@@ -70,19 +69,19 @@ def budget(study: Study) -> int:
 
 
 class Optimiser:
-    """One strategy's optimiser: an Optuna study in memory that starts from the known points.
+    """One arm's optimiser: an Optuna study in memory that starts from the known points.
 
     Args:
         study: the study file.
-        strategy: the strategy whose hyperparameters are searched.
+        arm: the strategy, and n if there are several, whose hyperparameters are searched.
         points: to be tried first, in this order.
-        past: this strategy's trials of the ledger, from before a resume.
+        past: this arm's trials of the ledger, from before a resume.
     """
 
-    def __init__(self, study: Study, strategy: str, points: list[dict[str, Any]], past: list[FrozenTrial]) -> None:
+    def __init__(self, study: Study, arm: str, points: list[dict[str, Any]], past: list[FrozenTrial]) -> None:
         self.study = study
-        self.strategy = strategy
-        seed = study.search.seed + study.strategies.index(strategy) + 1000 * len(past)
+        self.fixed = study.arms[arm]
+        seed = study.search.seed + list(study.arms).index(arm) + 1000 * len(past)
         self.memory = optuna.create_study(sampler=make_sampler(study, seed), directions=directions(study))
         for trial in past:
             if trial.state.is_finished():
@@ -91,7 +90,7 @@ class Optimiser:
             self.memory.enqueue_trial(point)
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
-        """The next point: the trial in memory, its values and their distributions, `strategy` among them."""
+        """The next point: the trial in memory, its values and their distributions, with what the arm fixes."""
         return self._fill(self.memory.ask())
 
     def adopt(self, params: Mapping[str, Any]) -> optuna.Trial:
@@ -100,12 +99,13 @@ class Optimiser:
         return self._fill(self.memory.ask())[0]
 
     def _fill(self, trial: optuna.Trial) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
-        values: dict[str, Any] = {"strategy": self.strategy}
-        distributions: dict[str, BaseDistribution] = {"strategy": CategoricalDistribution(self.study.strategies)}
-        names = space.searched(self.study, self.strategy)
+        values, strategy = dict(self.fixed), self.fixed["strategy"]
+        several = {"strategy": self.study.strategies, "keep": self.study.data.keeps}
+        distributions: dict[str, BaseDistribution] = {name: CategoricalDistribution(several[name]) for name in values}
+        names = space.searched(self.study, strategy)
         if "alpha" in names:
             alpha = _suggest(trial, "alpha", distribution(names["alpha"]))
-            names = space.searched(self.study, self.strategy, alpha)
+            names = space.searched(self.study, strategy, alpha)
         for name, searched in names.items():
             distributions[name] = distribution(searched)
             values[name] = _suggest(trial, name, distributions[name])
@@ -139,24 +139,23 @@ class StudySearcher(Searcher):
         self.study = study
         self.ledger = ledger
         points = first_points(study)
-        self.points = Counter(point["strategy"] for point in points)
+        self.points = Counter(study.arm(point) for point in points)
         self.budget = budget(study)
         self.numbers: dict[str, int] = dict(in_tune or {})
         self.running: dict[int, list[optuna.Trial]] = {}
         self.orphans: deque[FrozenTrial] = deque()
-        past: dict[str, list[FrozenTrial]] = {strategy: [] for strategy in study.strategies}
+        past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}
         known = set(self.numbers.values())
         for trial in ledger.get_trials():
-            past[trial.params["strategy"]].append(trial)
+            past[study.arm(trial.params)].append(trial)
             if trial.number not in known:
                 self.orphans.append(trial)
-        self.created = Counter({strategy: len(trials) for strategy, trials in past.items()})
+        self.created = Counter({arm: len(trials) for arm, trials in past.items()})
         self.optimisers = {
-            strategy: Optimiser(study, strategy, [p for p in points if p["strategy"] == strategy], past[strategy])
-            for strategy in study.strategies
+            arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm]) for arm in study.arms
         }
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
-            in_memory = self.optimisers[trial.params["strategy"]].adopt(trial.params)
+            in_memory = self.optimisers[study.arm(trial.params)].adopt(trial.params)
             self.running[trial.number] = [self._ledger_trial(trial.number), in_memory]
 
     def suggest(self, trial_id: str) -> Any:
@@ -168,21 +167,21 @@ class StudySearcher(Searcher):
         number = sum(self.created.values())
         if not self.left():
             return Searcher.FINISHED
-        strategy = min(self.open_strategies(), key=lambda s: self.created[s])
-        in_memory, values, distributions = self.optimisers[strategy].ask()
+        arm = min(self.open_arms(), key=lambda a: self.created[a])
+        in_memory, values, distributions = self.optimisers[arm].ask()
         self.ledger.add_trial(
             optuna.trial.create_trial(state=TrialState.RUNNING, params=values, distributions=distributions)
         )
-        self.created[strategy] += 1
+        self.created[arm] += 1
         self.numbers[trial_id] = number
         self.running[number] = [self._ledger_trial(number), in_memory]
         return self._config(number, values)
 
-    def open_strategies(self) -> list[Strategy]:
-        """The strategies that may have more trials: all of them, but of a grid those with points left."""
+    def open_arms(self) -> list[str]:
+        """The arms that may have more trials: all of them, but of a grid those with points left."""
         if self.study.search.sampler != "grid":
-            return list(self.study.strategies)
-        return [s for s in self.study.strategies if self.created[s] < self.points[s]]
+            return list(self.study.arms)
+        return [arm for arm in self.study.arms if self.created[arm] < self.points[arm]]
 
     def left(self) -> int:
         """How many trials are still to be proposed."""

@@ -254,7 +254,7 @@ def users(study: "Study") -> dict[str, tuple[str, ...]]:
 
 
 def known_points(study: "Study") -> list[Point]:
-    """Where a search starts: the library's default for each strategy, and the deck's `stepped` schedule.
+    """Where a search starts, for each n: the default for each strategy, and the deck's `stepped` schedule.
 
     Each is moved into the study's space: numbers to the nearest allowed one, other choices to the first.
     """
@@ -270,17 +270,18 @@ def known_points(study: "Study") -> list[Point]:
             point |= {name: entry.nearest(values[name]) for name, entry in names.items()}
             if point not in points:
                 points.append(point)
-    return points
+    return [p | fixed for fixed in study.arms.values() for p in points if p["strategy"] == fixed["strategy"]]
 
 
 def grid(study: "Study") -> list[Point]:
     """At most `search.trials` points of the study's grid: ranges at three points, all combinations.
 
-    Strategies take turns; within each, the combinations come in an order that `search.seed` shuffles and that
-    does not depend on `search.trials`: a study continued with more trials begins with the same points.
+    Strategies take turns, those with each n. Within each, the combinations come in an order that `search.seed` shuffles
+    and that does not depend on `search.trials`: a study continued with more trials begins with the same points.
     """
     trials = study.search.trials
-    turns = zip_longest(*(_shuffled_grid(study, strategy, trials) for strategy in study.strategies))
+    grids = {strategy: _shuffled_grid(study, strategy, trials) for strategy in study.strategies}
+    turns = zip_longest(*([point | fixed for point in grids[fixed["strategy"]]] for fixed in study.arms.values()))
     return list(islice((point for turn in turns for point in turn if point is not None), trials))
 
 
@@ -296,6 +297,8 @@ def table(study: "Study") -> list[Row]:
     """Every hyperparameter that the study searches, fixes in `space` or leaves at its default."""
     space = entries(study)
     rows = [Row("strategy", " | ".join(study.strategies), "all")]
+    if len(study.data.keeps) > 1:
+        rows.append(Row("keep", " | ".join(map(str, study.data.keeps)), "all"))
     for name, strategies in users(study).items():
         if name in space:
             entry = space[name]

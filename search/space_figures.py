@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
 from search.figures import DROPPED, INK, KEPT, MUTED, RULE, SUPERSCRIPT
+from search.optuna_trials import FIXED_BY_ARM
 from search.report_figures import canvas, floor, legend, per_cent, quiet, save
 from search.results import TrialRecord
 
@@ -84,7 +85,7 @@ def scales(trials: Sequence[TrialRecord]) -> dict[str, Scale]:
     found: dict[str, Scale] = {}
     for trial in trials:
         for name, distribution in trial.optuna.distributions.items():
-            if name != "strategy" and name not in found:
+            if name not in FIXED_BY_ARM and name not in found:
                 found[name] = Scale(distribution)
     return found
 
@@ -109,7 +110,7 @@ def importance(trials: Sequence[TrialRecord]) -> dict[str, float]:
     with warnings.catch_warnings():  # about hyperparameters that few trials have
         warnings.simplefilter("ignore", UserWarning)
         values = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return {name: value for name, value in values.items() if name != "strategy"}
+    return {name: value for name, value in values.items() if name not in FIXED_BY_ARM}
 
 
 def importances(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:

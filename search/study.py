@@ -9,19 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, field_serializer, field_validator, model_validator
 
 from pruning_core.config import Strategy, TrialConfig
 from search.space import (
@@ -39,146 +30,10 @@ from search.space import (
     show,
     users,
 )
+from search.study_sections import Data, Network, Resources, Search, Section, Training
 
 if TYPE_CHECKING:
     from pruning_core.datasets import Dataset
-
-
-OBJECTIVES = ("pruned_accuracy", "completion_epoch")
-ONE_OBJECTIVE = ("cmaes",)
-
-
-def _as_in_trial(name: str) -> Any:
-    """The default, the limits and the meaning that `TrialConfig` gives to ``name``."""
-    return TrialConfig.model_fields[name]
-
-
-class Section(BaseModel):
-    """A part of the study file: unknown keys, infinite numbers and true for 1 are refused.
-
-    Text that is a number is taken as one, since YAML 1.1 reads 1e-4 as text, and a number as a name where a
-    name is wanted.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_values(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("must be a number or a name, not true or false")
-        return value
-
-
-class Data(Section):
-    """Which rows to learn from, and how many of their features shall survive; see `load_dataset`."""
-
-    source: str = Field(description="digits, breast_cancer, wine or a path relative to the study file")
-    target: str | None = Field(None, description="for files, the column with the labels")
-    keep: int = _as_in_trial("keep")
-    split: tuple[float, ...] = Field(
-        (0.7, 0.15, 0.15), description="fractions of the training, validation and test part"
-    )
-    split_seed: int = Field(
-        0, ge=0, lt=2**32, description="which rows go where; a study may be repeated on other splits"
-    )
-    impute: Literal["mean"] | None = Field(None, description="mean fills missing values; null refuses them")
-
-
-class Network(Section):
-    """The network whose inputs are pruned."""
-
-    hidden: tuple[int, ...] = _as_in_trial("hidden")
-
-    @field_validator("hidden")
-    @classmethod
-    def _positive(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
-        if any(width < 1 for width in hidden):
-            raise ValueError("must be a list of widths, each at least 1")
-        return hidden
-
-
-class Training(Section):
-    """What is the same in every trial of the study; only `batch_size` may stand in `space` instead."""
-
-    epochs: int = _as_in_trial("epochs")
-    batch_size: int | None = _as_in_trial("batch_size")
-    seeds: int = _as_in_trial("seeds")
-    settle_epochs: int = _as_in_trial("settle_epochs")
-    tolerance: float = _as_in_trial("tolerance")
-
-
-class Search(Section):
-    """How the space is searched."""
-
-    trials: int = Field(40, ge=1, description="how many trials the search has")
-    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = Field(
-        "tpe", description="what proposes the next trial"
-    )
-    objective: tuple[str, ...] | str = Field(
-        "pruned_accuracy", description="what is maximised; with completion_epoch, which is minimised, a Pareto set"
-    )
-    confirm_seeds: int = Field(16, ge=1, description="fresh seeds that confirm the best of each strategy")
-    early_stopping: Literal["hopeless", "asha", "median", "none"] = Field(
-        "hopeless", description="which trials are stopped before their end"
-    )
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler, not of the trials")
-    max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
-
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _one_or_two(cls, objective: object) -> str | tuple[str, ...]:
-        if objective == OBJECTIVES[0]:
-            return OBJECTIVES[0]
-        if isinstance(objective, list | tuple) and tuple(objective) == OBJECTIVES:
-            return OBJECTIVES
-        raise ValueError(f"must be {OBJECTIVES[0]} or [{', '.join(OBJECTIVES)}]")
-
-    @model_validator(mode="after")
-    def _sampler_fits(self) -> "Search":
-        if len(self.objectives) > 1 and self.sampler in ONE_OBJECTIVE:
-            raise StudyError(
-                f"search.sampler = {self.sampler!r} takes one objective only: "
-                f"for search.objective = [{', '.join(self.objectives)}] it must be tpe, gp, random, qmc or grid"
-            )
-        return self
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """What trials are judged by: `pruned_accuracy`, and maybe `completion_epoch`."""
-        return (self.objective,) if isinstance(self.objective, str) else self.objective
-
-
-class Resources(Section):
-    """What one trial occupies; fractions let several share a core or a GPU.
-
-    `resources: auto` leaves both to a measurement where the search runs; until then they are None.
-    """
-
-    cpu: float | None = Field(1, gt=0, description="cores per trial")
-    gpu: float | None = Field(0, ge=0, description="GPUs per trial; a trial without one trains on the CPU")
-
-    @field_validator("gpu")
-    @classmethod
-    def _whole_above_one(cls, gpu: float | None) -> float | None:
-        if gpu is not None and gpu > 1 and gpu != int(gpu):
-            raise ValueError("must be a fraction of one GPU or a whole number of GPUs")
-        return gpu
-
-    @property
-    def auto(self) -> bool:
-        """Whether a part of it is still to be measured."""
-        return self.cpu is None or self.gpu is None
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of one trial: whole cores, at least one."""
-        return max(1, int(self.cpu or 1))
-
-    @property
-    def device(self) -> str:
-        """Where a trial of a search trains: `cuda` or `cpu`."""
-        return "cuda" if self.gpu else "cpu"
 
 
 class Study(Section):
@@ -260,6 +115,28 @@ class Study(Section):
         return self._text
 
     @property
+    def arms(self) -> dict[str, dict[str, Any]]:
+        """What competes, by name, and what each fixes: a strategy, and n where the study is about several.
+
+        Each arm has an optimiser of its own and the same number of trials.
+        """
+        if len(self.data.keeps) == 1:
+            return {strategy: {"strategy": strategy} for strategy in self.strategies}
+        return {
+            f"{strategy} n={keep}": {"strategy": strategy, "keep": keep}
+            for keep in self.data.keeps
+            for strategy in self.strategies
+        }
+
+    def arm(self, params: Mapping[str, Any]) -> str:
+        """The name of the arm that a trial with these hyperparameters belongs to."""
+        return str(params["strategy"]) if len(self.data.keeps) == 1 else f"{params['strategy']} n={params['keep']}"
+
+    def at(self, keep: int) -> "Study":
+        """The same study about this n alone."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"keep": keep})})
+
+    @property
     def warnings(self) -> list[str]:
         """Sentences about what is allowed but probably not meant."""
         used = users(self)
@@ -272,10 +149,12 @@ class Study(Section):
     def trial_config(self, hyperparameters: Mapping[str, object] | None = None) -> TrialConfig:
         """The configuration of one trial: the library's defaults, under what the study fixes, under these.
 
+        Where these leave out `strategy` or `keep`, it is the study's first.
+
         Raises:
             StudyError: a name that is no hyperparameter, or a value outside its range.
         """
-        values: dict[str, object] = {"keep": self.data.keep, "hidden": self.network.hidden}
+        values: dict[str, object] = {"keep": self.data.keeps[0], "hidden": self.network.hidden}
         values |= self.training.model_dump() | {"strategy": self.strategies[0]}
         values |= {name: entry for name, entry in self.space.items() if not isinstance(entry, Range | Choices)}
         for name, value in (hyperparameters or {}).items():
@@ -293,7 +172,7 @@ class Study(Section):
         """
         from pruning_core.datasets import load_dataset
 
-        return load_dataset(folder=Path(), **self.data.model_dump())
+        return load_dataset(folder=Path(), **{**self.data.model_dump(), "keep": max(self.data.keeps)})
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:

@@ -17,6 +17,7 @@ from mlflow.entities import Metric
 from numpy.typing import NDArray
 
 from pruning_core.progress import DRASTIC
+from search.keeps import at, by_keep
 
 FILES = ("trial.json", "history.npz", "gates.npz")
 TrialEnding = Literal["complete", "stopped", "failed"]
@@ -144,6 +145,16 @@ def describe_best(entry: Mapping[str, Any]) -> str:
     return f"{accuracies}, {completed}, run {entry.get('run_id', 'unknown')}"
 
 
+def winners(result: Mapping[str, Any]) -> str:
+    """The winner and how it fared, for each n."""
+    said = []
+    for keep, part in by_keep(result).items():
+        winner = part.get("winner")
+        fared = describe_best(part["strategies"][winner]) if winner else "no trial was confirmed"
+        said.append(f"{winner or 'none'}{at(keep)}, {fared}")
+    return "; ".join(said)
+
+
 def spread(accuracy: Mapping[str, Any] | None) -> str:
     mean, std = number(accuracy, "mean"), number(accuracy, "std")
     return "not measured" if mean is None else f"{mean:.4f} ± {std or 0.0:.4f}"
@@ -156,15 +167,42 @@ def search_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     values = {name: number(result, name) for name in counts}
     values |= accuracies(strategies.get(str(result.get("winner")), {}))
     values |= {f"test_accuracy.{name}": number(entry.get("test"), "mean") for name, entry in strategies.items()}
+    values |= {
+        f"test_accuracy.{name}.n{keep}": number(entry.get("test"), "mean")
+        for keep, part in (result.get("keeps") or {}).items()
+        for name, entry in part["strategies"].items()
+    }
     model = result.get("model")
     return values | {f"model_{n}": number(model, n) for n in ("validation_accuracy", "test_accuracy")}
 
 
 def search_tags(result: Mapping[str, Any]) -> dict[str, str]:
     """The winner, the best trial of each strategy, and the address of the model."""
-    tags = {f"best.{name}": describe_best(entry) for name, entry in (result.get("strategies") or {}).items()}
+    tags = {
+        f"best.{name}{f'.n{keep}' if keep else ''}": describe_best(entry)
+        for keep, part in by_keep(result).items()
+        for name, entry in (part.get("strategies") or {}).items()
+    }
     model = {"model": result["model"]["uri"]} if result.get("model") else {}
     return tags | model | {"winner": str(result.get("winner") or "none")}
+
+
+def best_marks(result: Mapping[str, Any]) -> dict[int, str]:
+    """For the best trials of each strategy, by number: `of all` or `of stepped`, at which n if there are several."""
+    return {
+        entry["trial"]: f"of {'all' if name == part.get('winner') else name}{at(keep)}"
+        for keep, part in by_keep(result).items()
+        for name, entry in (part.get("strategies") or {}).items()
+    }
+
+
+def pareto_marks(result: Mapping[str, Any]) -> dict[int, str]:
+    """For the members of the Pareto set, by number, their place in it, such as `1 of 4` for the most accurate."""
+    return {
+        member["trial"]: f"{place} of {len(part['pareto'])}{at(keep)}"
+        for keep, part in by_keep(result).items()
+        for place, member in enumerate(part.get("pareto") or (), 1)
+    }
 
 
 def accuracies(entry: Mapping[str, Any]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pruning_core.history import EpochRecord, History
+from search.keeps import at, by_keep
 from search.space import Row
 from search.study import Study
 
@@ -64,9 +65,10 @@ def warn(*sentences: str) -> None:
 
 def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
     """The resolved study and its search space, as `deeppp check` prints them."""
+    listed = ", ".join(map(str, study.data.keeps))
     sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
     console.print(
-        f"[bold]{study.name}[/]: keep {study.data.keep} of {len(data.feature_names)} features of {data.name}, "
+        f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {data.name}, "
         f"{len(data.class_names)} classes, {sizes} rows to train, validate, test"
     )
     search, training = study.search, study.training
@@ -155,7 +157,7 @@ class SearchDisplay:
         if console.is_terminal:
             self.live.start()
         else:
-            console.print(f"{label}: {budget} trials of {', '.join(study.strategies)}")
+            console.print(f"{label}: {budget} trials of {', '.join(study.arms)}")
 
     def trial_started(self, number: int) -> None:
         """A trial is running now."""
@@ -171,19 +173,19 @@ class SearchDisplay:
 
         `here` is false for one that had ended before this run of the search.
         """
-        strategy = trial.params["strategy"]
+        arm = self.study.arm(trial.params)
         self.running.discard(trial.number)
         self.endings[trial.state.name] += 1
-        self.trials[strategy] += 1
+        self.trials[arm] += 1
         self.done_here += here
-        self.completed[strategy] += trial.state.name == "COMPLETE" and completed == 1
+        self.completed[arm] += trial.state.name == "COMPLETE" and completed == 1
         if accuracy is not None and trial.state.name != "FAIL":
             rank = (completed, accuracy)
-            if strategy not in self.best or rank > self.best[strategy][0]:
-                self.best[strategy] = (rank, trial)
+            if arm not in self.best or rank > self.best[arm][0]:
+                self.best[arm] = (rank, trial)
         done = sum(self.endings.values())
         if not console.is_terminal and here and done % max(1, self.budget // LINES_WITHOUT_A_TERMINAL) == 0:
-            bests = ", ".join(f"{s} {percent(rank[1])}" for s, (rank, _) in sorted(self.best.items()))
+            bests = ", ".join(f"{arm} {percent(rank[1])}" for arm, (rank, _) in sorted(self.best.items()))
             console.print(f"{self._counts()}; best: {bests}")
 
     def confirming(self) -> None:
@@ -215,10 +217,10 @@ class SearchDisplay:
 
     def _render(self) -> RenderableType:
         table = plain_table("strategy", ">trials", ">completed", ">accuracy", ">replicas", "best schedule so far")
-        for strategy in self.study.strategies:
-            row = [strategy, str(self.trials[strategy]), str(self.completed[strategy])]
-            if strategy in self.best:
-                (complete, accuracy), trial = self.best[strategy]
+        for arm in self.study.arms:
+            row = [arm, str(self.trials[arm]), str(self.completed[arm])]
+            if arm in self.best:
+                (complete, accuracy), trial = self.best[arm]
                 row += [percent(accuracy), percent(complete), f"#{trial.number}  {schedule(trial.params)}"]
             table.add_row(*row)
         done = sum(self.endings.values())
@@ -230,14 +232,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _show_pareto(front: Sequence[Mapping[str, Any]] | None) -> None:
+def _show_pareto(front: Sequence[Mapping[str, Any]] | None, where: str) -> None:
     """The trials that no other one beats in both accuracy and speed, of a search with two objectives."""
     if front is None:
         return
     if not front:
-        console.print("\n  no trial completed with every seed, so there is no Pareto front")
+        console.print(f"\n  no trial{where} completed with every seed, so there is no Pareto front")
         return
-    table = plain_table("  Pareto front", ">accuracy", ">epoch", "run in MLflow")
+    table = plain_table(f"  Pareto front{where}", ">accuracy", ">epoch", "run in MLflow")
     for member in front:
         epoch = f"{member['completion_epoch']:.1f}"
         name = f"  {member['strategy']} #{member['trial']}"
@@ -254,38 +256,48 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
         f"({result['stopped']} stopped, {result['failed']} failed) "
         f"in {_duration(result['seconds'])}, {result['replica_epochs_per_second']:.0f} replica-epochs/s\n"
     )
-    table = plain_table("  strategy", ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")
-    for name, entry in result["strategies"].items():
-        epoch = entry["completion_epoch"]["mean"]
-        won = name == result["winner"]
-        table.add_row(
-            Text(("* " if won else "  ") + name, style="bold green" if won else ""),
-            str(entry["trials"]),
-            str(entry["completed"]),
-            percent(entry["validation"]["mean"], entry["validation"]["std"]),
-            percent(entry["test"]["mean"], entry["test"]["std"]),
-            percent(entry["outcome"]["complete"]),
-            "-" if epoch is None else f"{epoch:.0f}",
-        )
+    each = by_keep(result)
+    n = [">n"] if len(each) > 1 else []
+    table = plain_table("  strategy", *n, ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")
+    for keep, part in each.items():
+        for name, entry in part["strategies"].items():
+            epoch = entry["completion_epoch"]["mean"]
+            won = name == part["winner"]
+            table.add_row(
+                Text(("* " if won else "  ") + name, style="bold green" if won else ""),
+                *([keep] if n else []),
+                str(entry["trials"]),
+                str(entry["completed"]),
+                percent(entry["validation"]["mean"], entry["validation"]["std"]),
+                percent(entry["test"]["mean"], entry["test"]["std"]),
+                percent(entry["outcome"]["complete"]),
+                "-" if epoch is None else f"{epoch:.0f}",
+            )
     console.print(table)
     console.print(
         f"  validation, test, complete and epoch: {study.search.confirm_seeds} fresh seeds, mean ± std; "
         "the test part was read for these trials only\n",
         style="dim",
     )
-    for name, entry in result["strategies"].items():
-        console.print(f"  {name} #{entry['trial']}  {schedule(entry['config'])}")
-    _show_pareto(result.get("pareto"))
+    for keep, part in each.items():
+        for name, entry in part["strategies"].items():
+            console.print(f"  {name}{f' n={keep}' if n else ''} #{entry['trial']}  {schedule(entry['config'])}")
+    for keep, part in each.items():
+        _show_pareto(part.get("pareto"), at(keep))
     for error, count in result["errors"].items():
         console.print(f"  {count} failed with: {error}", style="red", markup=False)
-    if result["winner"] is None:
-        console.print("\nno trial came to an end that could be confirmed; look at the trials in the MLflow UI")
-    else:
-        best = result["strategies"][result["winner"]]
-        console.print(f"\n[bold]{result['winner']}[/] wins and most often keeps: {', '.join(best['selected'])}")
+    console.print()
+    for keep, part in each.items():
+        if part["winner"] is None:
+            ended = f"no trial{at(keep)} came to an end that could be confirmed"
+            console.print(f"{ended}; look at the trials in the MLflow UI")
+        else:
+            kept = ", ".join(part["strategies"][part["winner"]]["selected"])
+            console.print(f"[bold]{part['winner']}[/] wins{at(keep)} and most often keeps: {kept}")
     if model := result.get("model"):
+        whose = f"the pruned network of {result['winner']}{at(next(iter(each)))}" if n else "its pruned network"
         console.print(
-            f"its pruned network as an MLflow model:  [bold]{model['uri']}[/]  "
+            f"{whose} as an MLflow model:  [bold]{model['uri']}[/]  "
             f"(seed {model['seed']}, test {percent(model['test_accuracy'])})"
         )
     where = "" if output == "runs" else f" --output {output}"

@@ -32,6 +32,7 @@ from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import Dataset
 from search import figures, mlflow_views, summary
 from search.addresses import without_password
+from search.keeps import at, by_keep
 from search.metric_writer import MetricWriter
 from search.pictures import Pictures
 from search.provenance import git_tags
@@ -304,26 +305,25 @@ class Tracking:
             ending: `finished`, `interrupted` or `failed`.
             draw: adds figures of the whole search to a folder.
         """
-        front: Sequence[Mapping[str, Any]] = result.get("pareto") or ()
-        strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
-        winner = str(result.get("winner") or "none")
         values, tags = summary.search_metrics(result), summary.search_tags(result)
-        best = tags.get(f"best.{winner}", "no trial was confirmed")
-        note = f"{result.get('trials', len(self._children))} trials, search {ending}  \nbest: {winner}, {best}"
+        trials = result.get("trials", len(self._children))
+        note = f"{trials} trials, search {ending}  \nbest: {summary.winners(result)}"
         with self._reporting("close the search"):
             for child in self._children.values():
                 if not child.logged:
                     self._client.set_terminated(child.run_id, "KILLED")
-            of = {entry["trial"]: "of all" if name == winner else f"of {name}" for name, entry in strategies.items()}
-            self._mark(BEST, of)
-            self._mark(PARETO, {e["trial"]: f"{place} of {len(front)}" for place, e in enumerate(front, 1)})
+            self._mark(BEST, summary.best_marks(result))
+            self._mark(PARETO, summary.pareto_marks(result))
             self._log_now(self._parent, values, tags | {NOTE: note})
             with self._artifacts(self._parent) as staging:
                 _write(staging / "search.json", result)
-                if strategies:
-                    figures.strategy_summary(result, staging / "strategies.png")
-                if front:
-                    _write(staging / "pareto.json", front)
+                for keep, part in by_keep(result).items():
+                    which = f"_{keep}" if keep else ""
+                    if part.get("strategies"):
+                        study = f"{result.get('study', 'study')}{at(keep)}"
+                        figures.strategy_summary({**part, "study": study}, staging / f"strategies{which}.png")
+                    if part.get("pareto"):
+                        _write(staging / f"pareto{which}.json", part["pareto"])
                 draw(staging)
             self._client.set_terminated(self._parent, SEARCH_STATUS[ending])
 

@@ -48,9 +48,11 @@ def study(**changes: Any) -> Study:
 
 def draw(study: Study, number: int, random: np.random.Generator) -> Drawn:
     """A trial that tends to complete where lambda grows fast, and is the more accurate the larger its learning rate."""
-    strategy = study.strategies[number % len(study.strategies)]
+    params: dict[str, Any] = dict(list(study.arms.values())[number % len(study.arms)])
+    strategy = params["strategy"]
     distributions: dict[str, BaseDistribution] = {"strategy": CategoricalDistribution(study.strategies)}
-    params: dict[str, Any] = {"strategy": strategy}
+    if "keep" in params:
+        distributions["keep"] = CategoricalDistribution(study.data.keeps)
     alpha = str(random.choice(["stepped", "plateau"])) if strategy == "markov" else None
     for name, entry in searched(study, strategy, alpha).items():
         distributions[name] = distribution(entry)
@@ -109,7 +111,16 @@ def make_search(
     _add_children(output, tracking.experiment_id, parent, drawn)
     result: dict[str, Any] = {"study": label, "trials": trials, "strategies": {}, "winner": None}
     if finished:
-        result |= _confirmed(made, data.feature_names, drawn)
+        numbered = list(enumerate(drawn))
+        parts = {
+            keep: _confirmed(made, keep, data.feature_names, [p for p in numbered if _keep(p[1], keep) == keep])
+            for keep in made.data.keeps
+        }
+        result |= parts[made.data.keeps[0]]
+        if len(parts) > 1:
+            result["keeps"] = {
+                str(keep): {name: part[name] for name in ("strategies", "winner")} for keep, part in parts.items()
+            }
     tracking.close_search(result, "finished" if finished else "interrupted")
     for trial in drawn:
         folder = output / "mlartifacts" / made.name / trial.run_id / "artifacts"
@@ -146,18 +157,22 @@ def _add_children(output: Path, experiment_id: str, parent: str, drawn: list[Dra
     database.close()
 
 
-def _confirmed(made: Study, features: tuple[str, ...], drawn: list[Drawn]) -> dict[str, Any]:
+def _keep(drawn: Drawn, default: int) -> int:
+    return int(drawn.trial.params.get("keep", default))
+
+
+def _confirmed(made: Study, keep: int, features: tuple[str, ...], drawn: list[tuple[int, Drawn]]) -> dict[str, Any]:
     strategies = {}
     for rank, strategy in enumerate(made.strategies):
-        mine = [(n, d) for n, d in enumerate(drawn) if d.trial.params["strategy"] == strategy and d.trial.values]
+        mine = [(n, d) for n, d in drawn if d.trial.params["strategy"] == strategy and d.trial.values]
         if not mine:
             continue
         number, best = max(mine, key=lambda pair: (pair[1].complete, last_accuracy(pair[1].trial) or 0.0))
         accuracies = [0.95 - 0.01 * rank + 0.002 * seed for seed in range(CONFIRM_SEEDS)]
         test = [accuracy - 0.02 for accuracy in accuracies]
-        kept = list(features[rank : rank + KEEP])
+        kept = list(features[rank : rank + keep])
         strategies[strategy] = {
-            "trials": sum(d.trial.params["strategy"] == strategy for d in drawn),
+            "trials": sum(d.trial.params["strategy"] == strategy for _, d in drawn),
             "completed": sum(d.complete == 1 and d.trial.state == TrialState.COMPLETE for _, d in mine),
             "config": made.trial_config(best.trial.params).used(),
             "trial": number,
@@ -166,7 +181,7 @@ def _confirmed(made: Study, features: tuple[str, ...], drawn: list[Drawn]) -> di
             "outcome": {"complete": 1.0, "too little": 0.0, "collapsed": 0.0, "undecided": 0.0},
             "completion_epoch": {"mean": 12.0 + rank, "std": 1.5},
             "selected": kept,
-            "selection_frequency": dict.fromkeys(kept[:3], 1.0) | {kept[3]: 0.8, features[-1]: 0.2},
+            "selection_frequency": dict.fromkeys(kept[:-1], 1.0) | {kept[-1]: 0.8, features[-1]: 0.2},
             "run_id": best.run_id,
         }
     winner = next(iter(strategies), None)

@@ -186,16 +186,59 @@ def test_spaces_with_little_to_search_are_reported(tmp_path: Path, changes: dict
     assert sentence in Page(tmp_path / "reports" / "made.html").text
 
 
-def test_two_objectives_add_the_members_of_the_front(tmp_path: Path) -> None:
-    two = study(search={"trials": 60, "confirm_seeds": 2, "objective": ["pruned_accuracy", "completion_epoch"]})
-    make_search(tmp_path, 60, made=two)
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Path, Page]:
+    """A finished search over two n with two objectives, and the page about it."""
+    output = tmp_path_factory.mktemp("several")
+    shutil.copy(empty_store, output / "mlflow.db")
+    changes: dict[str, Any] = {"data": {"source": "wine", "keep": [4, 2]}, "strategies": ["stepped", "plateau"]}
+    make_search(output, 60, made=study(**changes, search={"objective": ["pruned_accuracy", "completion_epoch"]}))
+    assert main(["report", "made", "--output", str(output)]) == 0
+    return output, Page(output / "reports" / "made.html")
+
+
+def test_a_search_over_several_n_begins_with_accuracy_against_n(several: tuple[Path, Page]) -> None:
+    output, page = several
+    *titles, last = TITLES
+    assert page.headings == ["Accuracy against n", *(f"{title}, n = {n}" for n in (2, 4) for title in titles), last]
+    search = read_search("made", output)
+    assert "to prune the 13 inputs of a network on wine to 2 and 4." in page.text
+    for keep in (2, 4):
+        part = search.at(keep)
+        assert {t.optuna.params["keep"] for t in part.trials} == {keep}
+        test = estimate(part.result["strategies"][part.result["winner"]]["test"]["per_seed"]).short
+        assert f"{part.result['winner']} wins with {keep} inputs at {test}" in page.text
+    assert len([name for name in page.text.split() if name == "models:/made/1:"]) == 1
+    logged = {Path(file.path).name for file in search.client.list_artifacts(search.parent_run_id, "report")}
+    assert {"accuracy_against_n.png", "n_2", "n_4"} <= logged
+    assert "nan" not in page.text.lower().split()
+    assert "None" not in page.text
+
+
+def test_with_two_objectives_the_members_of_each_front_are_listed(several: tuple[Path, Page]) -> None:
+    output, page = several
+    trials = read_search("made", output).trials
+    named = []
+    for keep in (2, 4):
+        ledger = optuna.create_study(directions=["maximize", "minimize"])
+        ledger.add_trials([t.optuna for t in trials if t.optuna.params["keep"] == keep])
+        of_number = {(*t.optuna.values,): t.number for t in trials if t.optuna.values}
+        best = sorted(ledger.best_trials, key=lambda t: -t.values[0])
+        named += [f"{t.params['strategy']} #{of_number[(*t.values,)]}" for t in best]
+    assert len(named) > 2
+    assert re.findall(r"(?:stepped|plateau) #\d+", page.text) == named
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_search_over_several_n_with_hardly_a_trial_is_reported(
+    tmp_path: Path, empty_store: Path, finished: bool
+) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    make_search(tmp_path, 2, made=study(data={"source": "wine", "keep": [4, 2]}), finished=finished)
     assert main(["report", "made", "--output", str(tmp_path)]) == 0
-    page = Page(tmp_path / "reports" / "made.html")
-    assert page.headings == TITLES
-    members = optuna.load_study(study_name="made", storage=f"sqlite:///{tmp_path / 'optuna.db'}").best_trials
-    named = [f"{t.params['strategy']} #{t.number}" for t in sorted(members, key=lambda t: -t.values[0])]
-    assert len(named) > 1
-    assert re.findall(r"(?:stepped|plateau|markov) #\d+", page.text) == named
+    text = Page(tmp_path / "reports" / "made.html").text
+    assert ("nothing could be confirmed with 2 inputs" in text) == finished
+    assert ("Nothing has been confirmed yet" in text) != finished
 
 
 def test_an_unfinished_search_is_reported_with_a_note(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -67,15 +67,15 @@ def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc", "grid"])
 def test_two_objectives_give_the_pareto_set_that_optuna_sees(sampler: str) -> None:
-    study = a_study(sampler=sampler, trials=24, objective=TWO)
+    study = a_study(sampler=sampler, trials=15, objective=TWO)
     ledger = optuna.create_study(directions=directions(study))
     endings: dict[int, dict[str, Any]] = {
         1: {"completed": 0.5},
         2: {"stopped": "collapsed and frozen", "completed": 0.0},
     }
     searcher = StudySearcher(study, ledger)
-    for k in range(24):
-        if k == 12:  # resumed
+    for k in range(15):
+        if k == 8:  # resumed
             searcher = StudySearcher(study, ledger, searcher.numbers)
         config = TrialConfig(**ask(searcher, f"t{k}")["hyperparameters"])
         score = 0.9 - 0.01 * abs(math.log(config.lambda_start))
@@ -98,6 +98,23 @@ def test_a_search_starts_from_the_known_points(ledger: optuna.Study) -> None:
         ask(searcher, f"t{k}")
     for point in known_points(study):
         assert point in [t.params for t in ledger.trials]
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_each_strategy_and_n_has_an_equal_share_of_the_trials(sampler: str, ledger: optuna.Study) -> None:
+    document = a_study(sampler=sampler, trials=18).model_dump(mode="json")
+    study = Study.model_validate({**document, "data": {"source": "digits", "keep": [16, 4, 8]}})
+    searcher = StudySearcher(study, ledger)
+    for k in range(18):
+        if k == 10:  # resumed
+            searcher = StudySearcher(study, ledger, searcher.numbers)
+        config = ask(searcher, f"t{k}")["hyperparameters"]
+        assert config["keep"] == ledger.trials[k].params["keep"]
+        searcher.on_trial_complete(f"t{k}", a_report())
+    arms = {(strategy, keep): 2 for strategy in study.strategies for keep in (16, 4, 8)}
+    assert Counter((t.params["strategy"], t.params["keep"]) for t in ledger.trials) == arms
+    for point in known_points(study) if sampler == "random" else []:
+        assert point["strategy"] == "stepped" or point in [t.params for t in ledger.trials]
 
 
 def test_a_grid_ends_with_its_points(ledger: optuna.Study) -> None:

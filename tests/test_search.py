@@ -199,8 +199,9 @@ def test_a_trial_that_tune_alone_holds_for_lost_is_told_to_have_ended(workplace:
     assert finished(workplace.optuna()) == before
 
 
-def test_an_interrupted_search_says_how_to_go_on(workplace: Workplace) -> None:
-    process = workplace.start()
+def test_an_interrupted_search_says_how_to_go_on_also_over_several_n(workplace: Workplace) -> None:
+    several = ("--set", "data.keep=[4, 8]", "--set", "search.confirm_seeds=1")
+    process = workplace.start(*several)
     workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -209,8 +210,22 @@ def test_an_interrupted_search_says_how_to_go_on(workplace: Workplace) -> None:
     assert "Traceback" not in out + err
     parents, _ = workplace.mlflow()
     assert [p.info.status for p in parents] == ["KILLED"]
-    workplace.run("--resume")
+    result = workplace.run("--resume", *several)
     workplace.assert_agreement(TRIALS)
+
+    in_optuna, ((parent,), children) = workplace.optuna(), workplace.mlflow()
+    arms = collections.Counter((t.params["strategy"], t.params["keep"]) for t in in_optuna)
+    assert arms == {("stepped", 4): 2, ("markov", 4): 2, ("stepped", 8): 1, ("markov", 8): 1}
+    assert {"strategies": result["strategies"], "winner": result["winner"]} == result["keeps"]["4"]
+    for keep, part in result["keeps"].items():
+        for strategy, entry in part["strategies"].items():
+            assert len(entry["selected"]) == entry["config"]["keep"] == int(keep)
+            assert entry["trials"] == arms[strategy, int(keep)]
+            run = children[entry["trial"]]
+            assert (run.info.run_id, run.data.params["keep"]) == (entry["run_id"], keep)
+            assert run.data.tags["best"].endswith(f" at n = {keep}")
+    files = workplace.folder / "runs" / "mlartifacts" / "wine" / parent.info.run_id / "artifacts"
+    assert {"accuracy_against_n.png", "strategies_4.png", "strategies_8.png"} <= {file.name for file in files.iterdir()}
 
 
 def test_a_killed_worker_costs_no_trial(workplace: Workplace) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pruning_core.config import TrialConfig
+from pruning_core.datasets import DataError
 from search.space import Choices, Range
 from search.study import Study, StudyError, load_study, load_trial
 
@@ -57,6 +58,26 @@ def test_only_name_and_data_are_required_and_a_trial_then_has_the_defaults_of_th
     assert study.trial_config() == config
     assert study.search.early_stopping == "hopeless"
     assert load_study(write(SHORTEST + "training:\nspace:\nsearch:\n")).model_dump() == study.model_dump()
+
+
+def test_a_study_over_several_n_has_an_arm_for_each_strategy_and_n(write: Any) -> None:
+    study, config = load_trial(write(SHORTEST + "strategies: [stepped, markov]"), ["data.keep=[20, 5]"])
+    assert config.keep == 20
+    assert study.arms == {
+        "stepped n=20": {"strategy": "stepped", "keep": 20},
+        "markov n=20": {"strategy": "markov", "keep": 20},
+        "stepped n=5": {"strategy": "stepped", "keep": 5},
+        "markov n=5": {"strategy": "markov", "keep": 5},
+    }
+    assert [study.arm(fixed) for fixed in study.arms.values()] == list(study.arms)
+    assert study.trial_config({"strategy": "markov", "keep": 5}).keep == 5
+    assert Study.model_validate(study.model_dump(mode="json")).arms == study.arms
+    one = study.at(5)
+    assert list(one.arms) == ["stepped", "markov"]
+    assert one.trial_config().keep == 5
+    assert load_study(write(SHORTEST), ["data.keep=[5]"]).data.keep == 5
+    with pytest.raises(DataError, match=r"data.keep = 64 must lie in 1 ... 59, as 'digits' has 60"):
+        load_study(write(SHORTEST), ["data.keep=[5, 64]"]).load_data()
 
 
 def test_a_study_can_be_written_down_and_read_again(write: Any) -> None:
@@ -215,6 +236,10 @@ REFUSED: list[tuple[str, list[str]]] = [
     ),
     ("data: {keep: 1}", ["data.source", "missing"]),
     ("data: {source: digits, keep: 0}", ["data.keep = 0", "1"]),
+    ("data: {source: digits, keep: [5, 0]}", ["data.keep = 0", "1"]),
+    ("data: {source: digits, keep: [5, 5]}", ["data.keep = [5, 5]", "each once"]),
+    ("data: {source: digits, keep: []}", ["data.keep = []", "one or more"]),
+    ("data: {source: digits, keep: [five]}", ["data.keep = 'five'", "integer"]),
     ("data: {source: digits, keep: 1, impute: median}", ["data.impute = 'median'", "'mean'"]),
     ("name: a b", ["name = 'a b'", "letters"]),
     ("name: ..", ["name = '..'", "letters"]),

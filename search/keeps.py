@@ -1,0 +1,23 @@
+"""A search over several n: its result n by n."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def by_keep(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """What came out for every n of a search, under n as text; of a single n, the result itself under ""."""
+    return result.get("keeps") or {"": result}
+
+
+def confirmed_by_keep(result: Mapping[str, Any]) -> dict[str, dict[int, Sequence[float]]]:
+    """For each strategy of a search over several n its test accuracies by n, a value per seed; empty of a single n."""
+    found: dict[str, dict[int, Sequence[float]]] = {}
+    for keep, part in sorted((result.get("keeps") or {}).items(), key=lambda item: int(item[0])):
+        for strategy, entry in part["strategies"].items():
+            found.setdefault(strategy, {})[int(keep)] = entry["test"]["per_seed"]
+    return found
+
+
+def at(keep: str) -> str:
+    """` at n = 5`, or nothing where there is a single n."""
+    return f" at n = {keep}" if keep else ""
