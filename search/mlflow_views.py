@@ -7,7 +7,8 @@ Without one, the table of runs shows neither parameters nor metrics, and only th
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from mlflow.tracking import MlflowClient
 
@@ -41,6 +42,11 @@ class View:
     search: str
     columns: Mapping[str, int]
     order: str
+
+    def over_several_n(self) -> "View":
+        """The same view with a column for n, and room for it in the tags that name it."""
+        wider = {name: 150 for name in ("tags.`pareto`", "tags.`best`") if name in self.columns}
+        return replace(self, columns={**self.columns, **wider, "params.`keep`": 65})
 
     def state(self) -> str:
         """The view as the UI reads it."""
@@ -77,17 +83,18 @@ VIEWS: Mapping[str, View] = {
 }
 
 
-def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], *, pareto: bool) -> None:
+def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], study: Mapping[str, Any]) -> None:
     """Gives an experiment its views, but for those that it has already.
 
     Args:
         tags: that the experiment has.
-        pareto: whether its search has two objectives, and so a Pareto front.
+        study: the resolved study: only one with two objectives has a Pareto front, one over several n a column for n.
     """
     now = time.time_ns() // 1_000_000
     for place, (key, view) in enumerate(VIEWS.items()):
-        if key == "pareto" and not pareto:
+        if key == "pareto" and not isinstance(study["search"]["objective"], list):
             continue
+        view = view.over_several_n() if isinstance(study["data"]["keep"], list) else view
         known = json.loads(tags.get(PREFIX + key, "{}"))
         if known.get("state") != view.state():
             envelope = {"name": view.name, "createdAt": now - place, "state": view.state()}

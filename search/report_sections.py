@@ -142,7 +142,7 @@ def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
         f"{_below(below)}"
     )
     blocks: list[Block] = [Picture(path, "Scatter plot: pruned accuracy against completion epoch", caption.strip())]
-    if isinstance(search.study["search"]["objective"], list):
+    if isinstance(search.study["search"].get("objective"), list):
         blocks.append(_front(best))
     return Section(title, blocks)
 

@@ -150,8 +150,7 @@ class Tracking:
         self._label = label
         with self._reporting("start a search"):
             views = self._client.get_experiment(self.experiment_id).tags
-            pareto = isinstance(resolved_study["search"]["objective"], list)
-            mlflow_views.save(self._client, self.experiment_id, views, pareto=pareto)
+            mlflow_views.save(self._client, self.experiment_id, views, resolved_study)
             place = (self._client, self.experiment_id)
             earlier = find_parent(*place, self.tracking_uri, label, output.resolve()) if resume else ""
             self._parent = earlier or self._create_run(label, tags).info.run_id

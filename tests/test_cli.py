@@ -179,5 +179,6 @@ def test_the_ui_refuses_a_store_without_a_search(refused: Refused, tmp_path: Pat
 def test_an_impossible_port_is_refused(refused: Refused, tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", "wine", tmp_path / "mlartifacts")
-    tracking.open_search("wine", "", {}, {}, "", output=tmp_path, resume=False)
+    resolved = {"data": {"keep": 4}, "search": {"objective": "pruned_accuracy"}}
+    tracking.open_search("wine", "", resolved, {}, "", output=tmp_path, resume=False)
     refused(["ui", "--output", ".", "--port", "99999"], ["--port 99999", "65535"])

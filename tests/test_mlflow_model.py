@@ -51,7 +51,8 @@ def tracking(tmp_path: Path, empty_store: Path) -> Tracking:
     """A search of one trial, without results so far."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", "study", tmp_path / "mlartifacts")
-    tracking.open_search("study", "name: study\n", {}, {}, "f00d", output=tmp_path, resume=False)
+    resolved = {"data": {"keep": 2}, "search": {"objective": "pruned_accuracy"}}
+    tracking.open_search("study", "name: study\n", resolved, {}, "f00d", output=tmp_path, resume=False)
     tracking.start_trial(0, {"strategy": "stepped"})
     return tracking
 

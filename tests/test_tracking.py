@@ -113,9 +113,10 @@ def open_search(
     label: str = "quick",
     resume: bool = False,
     objective: str | list[str] = "pruned_accuracy",
+    keep: int | list[int] = 2,
 ) -> str:
     versions = {"torch": "2.13.0", "ray": "2.60.0"}
-    study = {"name": "quick", "search": {"objective": objective}}
+    study = {"name": "quick", "data": {"keep": keep}, "search": {"objective": objective}}
     return tracking.open_search(label, "name: quick\n", study, versions, "f00d", output=output, resume=resume)
 
 
@@ -195,10 +196,13 @@ def test_the_trials_of_the_pareto_set_bear_their_place_in_it(
     (parent,) = (run for run in runs(client) if "deeppp.search" in run.data.tags)
     assert artifacts(client, parent.info.run_id) >= {"pareto.json", "drawn.png"}
     again = open_tracking(output)
-    open_search(again, output, resume=True, objective=["pruned_accuracy", "completion_epoch"])
-    again.close_search({"pareto": front[:1]}, "finished")
-    assert [client.get_run(i).data.tags.get("pareto") for i in ids] == [None, None, "1 of 1"]
+    open_search(again, output, resume=True, objective=["pruned_accuracy", "completion_epoch"], keep=[2, 3])
+    none: dict[str, Any] = {"strategies": {}, "winner": None, "pareto": []}
+    again.close_search({"keeps": {"2": {**none, "pareto": front[:1]}, "3": none}}, "finished")
+    assert [client.get_run(i).data.tags.get("pareto") for i in ids] == [None, None, "1 of 1 at n = 2"]
     assert "The Pareto front" in [view for _, view, _ in links(tracking.tracking_uri, "http://here")]
+    view = json.loads(client.get_experiment(tracking.experiment_id).tags["mlflow.sharedViewState.pareto"])
+    assert {"tags.`pareto`", "params.`keep`"} <= set(json.loads(view["state"])["selectedColumns"])
 
 
 def test_an_experiment_has_views_for_the_ui(tracking: Tracking, client: MlflowClient, output: Path) -> None:

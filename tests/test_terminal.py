@@ -1,0 +1,51 @@
+"""What a search's last words in the terminal tell a user."""
+
+from typing import Any
+
+import pytest
+
+from search.study import Study
+from search.terminal import show_result
+
+
+def accuracy(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "std": 0.01}
+
+
+def part(test: float, front: list[dict[str, Any]]) -> dict[str, Any]:
+    """What came out for one n, with one strategy."""
+    entry = {
+        **{"trials": 5, "completed": 3, "trial": 4, "config": {"growth": 1.5}, "selected": ["x1", "x2"]},
+        **{"validation": accuracy(0.9), "test": accuracy(test), "outcome": {"complete": 1.0}},
+        "completion_epoch": {"mean": 21.0},
+    }
+    return {"strategies": {"stepped": entry}, "winner": "stepped", "pareto": front}
+
+
+def shown(result: dict[str, Any], keep: Any, capfd: pytest.CaptureFixture[str]) -> str:
+    counts = {"study": "s", "trials": 10, "stopped": 1, "failed": 0, "seconds": 60.0, "replica_epochs_per_second": 9.0}
+    model = {"uri": "models:/s/1", "seed": 7, "test_accuracy": 0.9}
+    study = Study.model_validate({"name": "s", "data": {"source": "wine", "keep": keep}})
+    show_result({**counts, "errors": {}, "model": model, **result}, study, "runs")
+    return " ".join(capfd.readouterr().out.split())
+
+
+def test_members_of_the_pareto_front_stand_with_their_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    member = {"trial": 4, "strategy": "stepped", "pruned_accuracy": 0.95, "completion_epoch": 20.5, "run_id": "f00d"}
+    text = shown(part(0.9, [member]), 2, capfd)
+    assert "Pareto front accuracy epoch run in MLflow stepped #4 95.0 % 20.5 f00d" in text
+    assert "stepped wins and most often keeps: x1, x2 its pruned network as an MLflow model" in text
+    assert "no trial completed with every seed" in shown(part(0.9, []), 2, capfd)
+    alone = part(0.9, [])
+    del alone["pareto"]
+    assert "Pareto" not in shown(alone, 2, capfd)
+
+
+def test_of_several_n_each_has_its_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    keeps = {"4": part(0.9, []), "2": part(0.8, []), "8": {"strategies": {}, "winner": None, "pareto": []}}
+    text = shown({**keeps["4"], "keeps": keeps}, [4, 2, 8], capfd)
+    assert "* stepped 4 5 3 90.0 ± 1.0 % 90.0 ± 1.0 % 100.0 % 21 * stepped 2 5 3 90.0 ± 1.0 % 80.0 ± 1.0 %" in text
+    assert "stepped n=2 #4 growth 1.5" in text
+    assert "stepped wins at n = 2 and most often keeps: x1, x2" in text
+    assert "no trial at n = 8 came to an end that could be confirmed" in text
+    assert "the pruned network of stepped at n = 4 as an MLflow model: models:/s/1" in text
