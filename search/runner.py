@@ -28,7 +28,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 from ray.exceptions import RayError
-from ray.tune import CheckpointConfig, ResumeConfig, TuneError
+from ray.tune import ResumeConfig, TuneError
 from ray.tune.experiment import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,6 +50,7 @@ from search.tracking import SearchEnding, Tracking, TrackingError
 from search.trainable import prune
 
 WORKER_FAULTS = 3
+SECONDS_BETWEEN_REPORTS = 5
 LOST = (OSError, SQLAlchemyError, StorageInternalError, RayError, TuneError)
 PACKAGES = ("deeppp", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
@@ -275,12 +276,12 @@ def _run_tune_once(
                 "threads": study.resources.threads,
                 "device": study.resources.device,
                 "stop_hopeless": study.search.early_stopping == "hopeless",
+                "report_after": 0 if study.search.early_stopping in ("asha", "median") else SECONDS_BETWEEN_REPORTS,
             },
             num_samples=-1,
             search_alg=StudySearch(searcher),
             scheduler=make_scheduler(study),
             resources_per_trial={"cpu": study.resources.cpu or 1, "gpu": study.resources.gpu or 0},
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
             resume_config=ResumeConfig(errored=resume_errored) if in_tune else None,
             max_failures=WORKER_FAULTS,
             reuse_actors=True,

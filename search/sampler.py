@@ -6,7 +6,7 @@ same number of trials and an optimiser of its own, so that every sampler faces o
 """
 
 import math
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -143,6 +143,7 @@ class StudySearcher(Searcher):
         self.budget = budget(study)
         self.numbers: dict[str, int] = dict(in_tune or {})
         self.running: dict[int, list[optuna.Trial]] = {}
+        self.reported: defaultdict[int, set[int]] = defaultdict(set)
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}
         known = set(self.numbers.values())
@@ -157,6 +158,7 @@ class StudySearcher(Searcher):
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
             in_memory = self.optimisers[study.arm(trial.params)].adopt(trial.params)
             self.running[trial.number] = [self._ledger_trial(trial.number), in_memory]
+            self.reported[trial.number] = set(trial.intermediate_values)
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial: first those that a dead driver left behind, then new ones."""
@@ -196,13 +198,19 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Takes in a report on the way. A step that was reported before a fault is not reported again."""
-        if not math.isfinite(result["pruned_accuracy"]):
+        number = self.numbers[trial_id]
+        if number not in self.running:
             return
-        for trial in self.running.get(self.numbers[trial_id], []):
-            if len(self.study.search.objectives) > 1:
-                trial.set_user_attr(LAST_ACCURACY, result["pruned_accuracy"])
-            elif result["epoch"] not in _reported(trial):
-                trial.report(result["pruned_accuracy"], step=result["epoch"])
+        if len(self.study.search.objectives) > 1:
+            if math.isfinite(result["pruned_accuracy"]):
+                for trial in self.running[number]:
+                    trial.set_user_attr(LAST_ACCURACY, result["pruned_accuracy"])
+            return
+        for epoch, accuracy in result["curve"]:
+            if math.isfinite(accuracy) and epoch not in self.reported[number]:
+                self.reported[number].add(epoch)
+                for trial in self.running[number]:
+                    trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, accuracy)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells how a trial ended. Told again after a resume, it changes nothing.
@@ -240,10 +248,6 @@ class StudySearcher(Searcher):
 
     def restore_from_dir(self, checkpoint_dir: str) -> None:
         """Restores nothing: the constructor has read the ledger."""
-
-
-def _reported(trial: optuna.Trial) -> Mapping[int, float]:
-    return trial.storage.get_trial(trial._trial_id).intermediate_values
 
 
 class StudySearch(SearchGenerator):

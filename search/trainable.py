@@ -8,6 +8,7 @@ import math
 import pickle
 import shutil
 import tempfile
+import time
 import traceback
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,25 +24,27 @@ from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, train
 
 STATE = "state.pt"
-REPORTS_PER_TRIAL = 10
+CURVE_POINTS = 10
 FAILURE = {
     **{"epoch": 0, "total_loss": math.nan, "pruned_accuracy": math.nan, "completed": 0.0, "active": math.nan},
-    **{"completion_epoch": math.nan, "ended": True, "stopped": ""},
+    **{"completion_epoch": math.nan, "curve": [], "ended": True, "stopped": ""},
 }
 
 
 def prune(config: Mapping[str, Any], data: Dataset) -> None:
-    """Trains one trial and reports to Tune about ten times on the way, each time with a checkpoint.
+    """Trains one trial and reports to Tune at its end and now and then on the way, each time with a checkpoint.
 
-    A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `completed` (fraction of
-    the replicas), `completion_epoch` (mean, in which an incomplete replica counts as if it completed at the end of
-    `epochs`), `active` (mean), `ended` (whether the trial came to its own end), `stopped` (why it was given
-    up, or "") and `error` (the traceback of what the training raised, or ""). What the training raises is thus the
-    trial's own failure; an error of any other kind is a fault of the machine, after which Tune tries again. A
-    checkpoint is the folder of the trial so far (see `History.write`) and the state to go on from.
+    A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `curve` (pairs of epoch and
+    that accuracy, at each tenth of `epochs` and now), `completed` (fraction of the replicas), `completion_epoch` (mean,
+    in which an incomplete replica counts as if it completed at the end of `epochs`), `active` (mean), `ended` (whether
+    the trial came to its own end), `stopped` (why it was given up, or "") and `error` (the traceback of what the
+    training raised, or ""). What the training raises is thus the trial's own failure; an error of any other kind is a
+    fault of the machine, after which Tune tries again. A checkpoint is the folder of the trial so far (see
+    `History.write`) and the state to go on from; only the newest stays.
 
     Args:
-        config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, `device`, and `stop_hopeless`.
+        config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, `device`, `stop_hopeless`, and
+            `report_after`: the seconds that pass before the next tenth of the epochs is reported.
         data: the data without its test part.
     """
     torch.set_num_threads(config["threads"])
@@ -66,11 +69,13 @@ def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) ->
     if stopped or run.finished:
         yield run, stopped
         return
-    report_every = max(1, trial_config.epochs // REPORTS_PER_TRIAL)
+    reported = time.monotonic()
     for record in run:
         stopped = (run.history.hopeless() or "") if config["stop_hopeless"] and not run.finished else ""
-        if stopped or run.finished or record.epoch % report_every == 0:
+        waited = time.monotonic() - reported >= config["report_after"]
+        if stopped or run.finished or (waited and record.epoch % _curve_step(trial_config) == 0):
             yield run, stopped
+            reported = time.monotonic()
         if stopped:
             return
 
@@ -86,6 +91,7 @@ def report(run: Training, stopped: str) -> None:
             "epoch": last.epoch,
             "total_loss": float(last.total_loss.mean()),
             "pruned_accuracy": float(last.pruned_accuracy.mean()),
+            "curve": _curve(run),
             "completed": float(last.complete.mean()),
             "completion_epoch": _completion_epoch(run),
             "active": float(last.active.mean()),
@@ -94,6 +100,18 @@ def report(run: Training, stopped: str) -> None:
             "error": "",
         }
         tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(name))
+    for older in checkpoints(Path(tune.get_context().get_trial_dir()))[1:]:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def _curve_step(config: TrialConfig) -> int:
+    return max(1, config.epochs // CURVE_POINTS)
+
+
+def _curve(run: Training) -> list[tuple[int, float]]:
+    step, records = _curve_step(run.config), run.history.records
+    shown = [*records[step - 1 :: step], records[-1]]
+    return [(record.epoch, float(record.pruned_accuracy.mean())) for record in shown]
 
 
 def _completion_epoch(run: Training) -> float:

@@ -39,7 +39,8 @@ TWO = ["pruned_accuracy", "completion_epoch"]
 
 def a_report(**values: Any) -> dict[str, Any]:
     end = {"epoch": 90, "total_loss": 0.1, "pruned_accuracy": 0.9, "completed": 1.0, "ended": True}
-    return {**end, "stopped": "", "error": "", "hostname": "here", **values}
+    report = {**end, "stopped": "", "error": "", "hostname": "here", **values}
+    return {"curve": [(report["epoch"], report["pruned_accuracy"])], **report}
 
 
 def ask(searcher: StudySearcher, trial_id: str) -> dict[str, Any]:
