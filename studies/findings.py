@@ -62,7 +62,9 @@ def gather(output: Path, sets: Mapping[str, DataSet], data: Mapping[str, Dataset
         "fixed": fixed,
         "fixed_summary": evidence.fixed_summary([row for rows in fixed.values() for row in rows]),
         "fixed_summary_elsewhere": evidence.fixed_summary([r for rows in fixed_elsewhere.values() for r in rows]),
-        "ratio": evidence.table(output, "ratio", ("rejection_weight", "window", "pruner_learning_rate")),
+        "ratio": evidence.table(
+            output, "ratio", ("label_smoothing", "rejection_weight", "window", "pruner_learning_rate")
+        ),
         "mu": evidence.table(output, "mu_readings", ("mu", "pruner_learning_rate")),
         "plateau_marginals": evidence.marginals(
             [row for row in plateau if row["strategy"] == "plateau"],
@@ -164,14 +166,16 @@ def main() -> None:
 
     torch.set_num_threads(1)
     sets = data_sets(output / "data", options.quick)
-    run_all(planned(sets, options.quick), output, options.quick, say)
+    searches = planned(sets, options.quick)
+    run_all(searches, output, options.quick, say)
+    searching, gathering = sum(read_result(output, s.name)["seconds"] for s in searches), time.monotonic()
     say("gathering the numbers; training the winners on each other's data")
     data = {name: load_dataset(s.source, keep=s.keep, target=s.target, folder=STUDIES) for name, s in sets.items()}
     numbers = gather(output, sets, data, options.quick)
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1, default=_plain))
     figures = page.parent / "figures"
     draw(figures, output, numbers)
-    render(page, figures.name, numbers, (time.monotonic() - started) / 60)
+    render(page, figures.name, numbers, (searching + time.monotonic() - gathering) / 60)
     say(f"{page}")
 
 

@@ -127,7 +127,7 @@ def planned(sets: dict[str, DataSet], quick: bool) -> list[Search]:
     return [
         Search("fixed_alpha", "fixed_alpha", (), few),
         Search("fixed_alpha_breast_cancer", "fixed_alpha", sets["breast_cancer"].overrides(), few),
-        Search("ratio", "ratio", (), (*small, "search.trials=6")),
+        Search("ratio", "ratio", (), (*small, "search.trials=12")),
         Search("mu_readings", "mu_readings", (), ("training.seeds=2", "space.pruner_learning_rate=0.05")),
         *on_all("rejection_loss"),
         *on_all("label_smoothing", quick=(*small, "space.label_smoothing={choices: [0, 0.1]}")),
