@@ -142,7 +142,7 @@ class History:
     def write(self, folder: Path, selected: list[list[str]]) -> None:
         """Writes `trial.json`, `history.npz` (quantities (E, R)) and `gates.npz` (gates (E', R, N)) into `folder`.
 
-        Uncompressed: a search writes them ten times per trial, and compression would take longer than all the rest.
+        Uncompressed: a search writes them every few seconds, and compression would take longer than all the rest.
         """
         arrays: dict[str, NDArray[Any]] = {q.rstrip("_"): self.array(q).astype(np.float32) for q in QUANTITIES}
         if not self.config.chain:

@@ -272,6 +272,7 @@ def _run_tune_once(
             name=folder.name,
             storage_path=str(folder.parent),
             config={
+                "folder": str(folder),
                 "first_seed": 0,
                 "threads": study.resources.threads,
                 "device": study.resources.device,

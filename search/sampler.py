@@ -75,7 +75,8 @@ class Optimiser:
         study: the study file.
         arm: the strategy, and n if there are several, whose hyperparameters are searched.
         points: to be tried first, in this order.
-        past: this arm's trials of the ledger, from before a resume.
+        past: this arm's trials of the ledger, from before a resume; `adopted` are those that the driver's death left
+            running, by their numbers.
     """
 
     def __init__(self, study: Study, arm: str, points: list[dict[str, Any]], past: list[FrozenTrial]) -> None:
@@ -83,20 +84,19 @@ class Optimiser:
         self.fixed = study.arms[arm]
         seed = study.search.seed + list(study.arms).index(arm) + 1000 * len(past)
         self.memory = optuna.create_study(sampler=make_sampler(study, seed), directions=directions(study))
+        self.adopted: dict[int, optuna.Trial] = {}
         for trial in past:
             if trial.state.is_finished():
                 self.memory.add_trial(trial)
+            else:
+                self.memory.enqueue_trial(trial.params)
+                self.adopted[trial.number] = self._fill(self.memory.ask())[0]
         for point in points[len(past) :]:
             self.memory.enqueue_trial(point)
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         """The next point: the trial in memory, its values and their distributions, with what the arm fixes."""
         return self._fill(self.memory.ask())
-
-    def adopt(self, params: Mapping[str, Any]) -> optuna.Trial:
-        """Takes over a trial that was running when the driver died."""
-        self.memory.enqueue_trial(dict(params))
-        return self._fill(self.memory.ask())[0]
 
     def _fill(self, trial: optuna.Trial) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         values, strategy = dict(self.fixed), self.fixed["strategy"]
@@ -156,7 +156,7 @@ class StudySearcher(Searcher):
             arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm]) for arm in study.arms
         }
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
-            in_memory = self.optimisers[study.arm(trial.params)].adopt(trial.params)
+            in_memory = self.optimisers[study.arm(trial.params)].adopted[trial.number]
             self.running[trial.number] = [self._ledger_trial(trial.number), in_memory]
             self.reported[trial.number] = set(trial.intermediate_values)
 

@@ -24,6 +24,7 @@ from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, train
 
 STATE = "state.pt"
+PARTIAL = "partial_"
 CURVE_POINTS = 10
 FAILURE = {
     **{"epoch": 0, "total_loss": math.nan, "pruned_accuracy": math.nan, "completed": 0.0, "active": math.nan},
@@ -39,16 +40,21 @@ def prune(config: Mapping[str, Any], data: Dataset) -> None:
     in which an incomplete replica counts as if it completed at the end of `epochs`), `active` (mean), `ended` (whether
     the trial came to its own end), `stopped` (why it was given up, or "") and `error` (the traceback of what the
     training raised, or ""). What the training raises is thus the trial's own failure; an error of any other kind is a
-    fault of the machine, after which Tune tries again. A checkpoint is the folder of the trial so far (see
-    `History.write`) and the state to go on from; only the newest stays.
+    fault of the machine, after which Tune tries again.
+
+    A checkpoint is what the trial has come to (see `History.write`) and the state to go on from, in the trial's own
+    folder; only the newest stays. Tune knows nothing of it: its own ones are bound to its last snapshot, which is
+    seconds old when the driver dies.
 
     Args:
-        config: `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`, `device`, `stop_hopeless`, and
-            `report_after`: the seconds that pass before the next tenth of the epochs is reported.
+        config: `number`, `folder` (of the search), `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`,
+            `device`, `stop_hopeless`, and `report_after`: the seconds that pass before the next tenth of the epochs is
+            reported.
         data: the data without its test part.
     """
     torch.set_num_threads(config["threads"])
-    due = reports_due(config, data, Path(tune.get_context().get_trial_dir()))
+    trial_folder = Path(config["folder"]) / f"trial_{config['number']:05d}"
+    due = reports_due(config, data, trial_folder)
     while True:
         try:
             run, stopped = next(due)
@@ -57,7 +63,7 @@ def prune(config: Mapping[str, Any], data: Dataset) -> None:
         except Exception:
             tune.report(FAILURE | {"error": traceback.format_exc()})
             return
-        report(run, stopped)
+        report(run, stopped, trial_folder)
 
 
 def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) -> Iterator[tuple[Training, str]]:
@@ -80,14 +86,20 @@ def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) ->
             return
 
 
-def report(run: Training, stopped: str) -> None:
-    """Reports the last epoch to Tune, with a checkpoint."""
+def report(run: Training, stopped: str, trial_folder: Path) -> None:
+    """Reports the last epoch to Tune, after a checkpoint of it; from then on the checkpoint before it is gone."""
     last = run.history.records[-1]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        run.history.write(folder, run.selected())
-        torch.save({"training": run.state_dict(), "stopped": stopped}, folder / STATE)
-        metrics = {
+    checkpoint = trial_folder / f"checkpoint_{last.epoch:06d}"
+    if not checkpoint.exists():
+        trial_folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=trial_folder))
+        run.history.write(partial, run.selected())
+        torch.save({"training": run.state_dict(), "stopped": stopped}, partial / STATE)
+        partial.rename(checkpoint)
+    for older in checkpoints(trial_folder)[1:]:
+        shutil.rmtree(older, ignore_errors=True)
+    tune.report(
+        {
             "epoch": last.epoch,
             "total_loss": float(last.total_loss.mean()),
             "pruned_accuracy": float(last.pruned_accuracy.mean()),
@@ -99,9 +111,7 @@ def report(run: Training, stopped: str) -> None:
             "stopped": stopped,
             "error": "",
         }
-        tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(name))
-    for older in checkpoints(Path(tune.get_context().get_trial_dir()))[1:]:
-        shutil.rmtree(older, ignore_errors=True)
+    )
 
 
 def _curve_step(config: TrialConfig) -> int:
@@ -120,16 +130,17 @@ def _completion_epoch(run: Training) -> float:
 
 
 def checkpoints(trial_folder: Path) -> list[Path]:
-    """The checkpoints in a trial's folder, newest first; after a fault the first may be cut off."""
+    """The checkpoints in a trial's folder, newest first; one that bears this name is whole."""
     return sorted(trial_folder.glob("checkpoint_*"), reverse=True)
 
 
 def restore(run: Training, trial_folder: Path) -> str:
-    """Brings a run back to the newest whole checkpoint in its trial's folder; returns why it was stopped, or "".
+    """Brings a run back to the newest checkpoint in its trial's folder; returns why it was stopped, or "".
 
-    Tune's own idea of the last checkpoint may lag behind after the driver was killed, and a checkpoint may be cut
-    off in the middle of being written: the folder itself is the truth.
+    What a power cut left unreadable is removed, and what a killed worker left half written.
     """
+    for partial in trial_folder.glob(f"{PARTIAL}*"):
+        shutil.rmtree(partial, ignore_errors=True)
     for folder in checkpoints(trial_folder):
         try:
             json.loads((folder / "trial.json").read_text())

@@ -216,6 +216,23 @@ def test_after_a_crash_nothing_is_lost_or_asked_twice(ledger: optuna.Study) -> N
     assert [t.state for t in ledger.trials] == ended
 
 
+def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: optuna.Study) -> None:
+    space = {"lambda_start": {"choices": [1, 2, 3, 4]}, "growth": 2, "step_epochs": 1, "mu": "one"}
+    space |= {"learning_rate": 0.01, "pruner_learning_rate": 0.1}
+    document = a_study(sampler="grid", trials=4).model_dump(mode="json")
+    study = Study.model_validate({**document, "strategies": ["stepped"], "space": space})
+    ask(StudySearcher(study, ledger), "t0")
+
+    after = StudySearcher(study, ledger)
+    tried: dict[int, float] = {}
+    while isinstance(config := after.suggest(f"t{len(tried)}"), dict):
+        tried[config["number"]] = config["hyperparameters"]["lambda_start"]
+        (_, in_memory) = after.running[config["number"]]
+        assert in_memory.params["lambda_start"] == tried[config["number"]]
+    assert sorted(tried.values()) == [1, 2, 3, 4]
+    assert [trial.params["lambda_start"] for trial in ledger.trials] == [tried[k] for k in range(4)]
+
+
 def test_the_sampler_learns_from_what_was_told(ledger: optuna.Study) -> None:
     study = Study.model_validate({**a_study(trials=60).model_dump(mode="json"), "strategies": ["stepped"]})
     searcher = StudySearcher(study, ledger)

@@ -70,6 +70,11 @@ class Workplace:
         newest = max((self.folder / "runs" / "ray" / label).glob("experiment_state-*.json"))
         return [json.loads(trial) for trial, _ in json.loads(newest.read_text())["trial_data"]]
 
+    def left_by(self, number: int) -> str:
+        """A trial's `trial.json`, which says how long it trained; it has one checkpoint."""
+        (trial,) = (self.folder / "runs" / "ray" / "wine").glob(f"trial_{number:05d}/checkpoint_*/trial.json")
+        return trial.read_text()
+
     def mlflow(self) -> tuple[list[Run], list[Run]]:
         """The parents and the children, in the order of their trials."""
         client = MlflowClient(f"sqlite:///{self.folder / 'runs' / 'mlflow.db'}")
@@ -175,8 +180,10 @@ def test_a_killed_search_is_finished_by_resume(workplace: Workplace) -> None:
     process.communicate()
     before = finished(workplace.optuna())
     assert 2 <= len(before) < TRIALS
+    left = {number: workplace.left_by(number) for number in before}
 
     result = workplace.run("--resume")
+    assert {number: workplace.left_by(number) for number in before} == left, "finished trials were trained again"
     assert result["trials"] == TRIALS
     workplace.assert_agreement(TRIALS)
     after = finished(workplace.optuna())
