@@ -139,12 +139,14 @@ class Study(Section):
     @property
     def warnings(self) -> list[str]:
         """Sentences about what is allowed but probably not meant."""
-        used = users(self)
-        return [
+        used, untried = users(self), list(self.arms)[self.search.trials :]
+        idle = [
             f"space.{name} has no effect: none of the strategies {', '.join(self.strategies)} uses it"
             for name in self.space
             if name not in used
         ]
+        few = f"search.trials = {self.search.trials} leaves {', '.join(untried)} without a trial"
+        return idle + [few] * bool(untried)
 
     def trial_config(self, hyperparameters: Mapping[str, object] | None = None) -> TrialConfig:
         """The configuration of one trial: the library's defaults, under what the study fixes, under these.

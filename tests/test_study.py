@@ -178,6 +178,13 @@ def test_what_no_strategy_uses_is_a_warning(write: Any) -> None:
     assert "markov" in study.warnings[0]
 
 
+def test_fewer_trials_than_there_are_to_compare_are_pointed_out() -> None:
+    document = {"name": "s", "data": {"source": "digits", "keep": [8, 16]}, "strategies": ["stepped", "ratio"]}
+    assert Study.model_validate({**document, "search": {"trials": 4}}).warnings == []
+    (warning,) = Study.model_validate({**document, "search": {"trials": 3}}).warnings
+    assert warning == "search.trials = 3 leaves ratio n=16 without a trial"
+
+
 REFUSED: list[tuple[str, list[str]]] = [
     ("x: 1", ["x = 1", "name, data"]),
     ("growth: 2", ["growth = 2", "did you mean space.growth?"]),
