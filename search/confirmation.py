@@ -15,7 +15,7 @@ import numpy as np
 import ray
 import torch
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
 from pruning_core.config import TrialConfig
@@ -127,7 +127,7 @@ def write_network(folder: Path, network: PrunedReplica | None) -> None:
     if network is None:
         return
     folder.mkdir(parents=True)
-    save_file(network.tensors, folder / TENSORS)
+    (folder / TENSORS).write_bytes(save(network.tensors))
     plain = {field.name: getattr(network, field.name) for field in fields(network) if field.name != "tensors"}
     (folder / PLAIN).write_text(json.dumps(plain, indent=1))
 
