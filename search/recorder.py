@@ -28,7 +28,7 @@ from search.study import Study
 from search.summary import TrialEnding
 from search.terminal import SearchDisplay, warn
 from search.tracking import SearchEnding, Tracking, TrackingError
-from search.trainable import checkpoints
+from search.trainable import checkpoints, trial_folder
 
 ENDINGS: dict[TrialState, TrialEnding] = {
     TrialState.COMPLETE: "complete",
@@ -137,7 +137,7 @@ class Recorder(Callback):
         )
 
     def _left_by(self, number: int) -> Path | None:
-        return next(iter(checkpoints(self.folder / f"trial_{number:05d}")), None)
+        return next(iter(checkpoints(trial_folder(self.folder, number))), None)
 
     def close(self, result: dict[str, Any], ending: SearchEnding) -> None:
         """Delivers what is still to be logged, closes the parent run, and adds the `run_id` of the best trials.

@@ -47,7 +47,7 @@ from search.study import Study, StudyError
 from search.summary import last_line
 from search.terminal import SearchDisplay, warn
 from search.tracking import SearchEnding, Tracking, TrackingError
-from search.trainable import prune
+from search.trainable import prune, trial_folder
 
 WORKER_FAULTS = 3
 SECONDS_BETWEEN_REPORTS = 5
@@ -298,7 +298,7 @@ def _run_tune_once(
 
 
 def _folder_name(trial: Trial) -> str:
-    return f"trial_{trial.config['number']:05d}"
+    return trial_folder(Path(), trial.config["number"]).name
 
 
 def _trials_in_tune(folder: Path) -> list[dict[str, Any]]:

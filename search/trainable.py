@@ -27,8 +27,15 @@ STATE = "state.pt"
 PARTIAL = "partial_"
 CURVE_POINTS = 10
 FAILURE = {
-    **{"epoch": 0, "total_loss": math.nan, "pruned_accuracy": math.nan, "completed": 0.0, "active": math.nan},
-    **{"completion_epoch": math.nan, "curve": [], "ended": True, "stopped": ""},
+    "epoch": 0,
+    "total_loss": math.nan,
+    "pruned_accuracy": math.nan,
+    "curve": [],
+    "completed": 0.0,
+    "completion_epoch": math.nan,
+    "active": math.nan,
+    "ended": True,
+    "stopped": "",
 }
 
 
@@ -53,8 +60,8 @@ def prune(config: Mapping[str, Any], data: Dataset) -> None:
         data: the data without its test part.
     """
     torch.set_num_threads(config["threads"])
-    trial_folder = Path(config["folder"]) / f"trial_{config['number']:05d}"
-    due = reports_due(config, data, trial_folder)
+    folder = trial_folder(Path(config["folder"]), config["number"])
+    due = reports_due(config, data, folder)
     while True:
         try:
             run, stopped = next(due)
@@ -63,15 +70,15 @@ def prune(config: Mapping[str, Any], data: Dataset) -> None:
         except Exception:
             tune.report(FAILURE | {"error": traceback.format_exc()})
             return
-        report(run, stopped, trial_folder)
+        report(run, stopped, folder)
 
 
-def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) -> Iterator[tuple[Training, str]]:
+def reports_due(config: Mapping[str, Any], data: Dataset, folder: Path) -> Iterator[tuple[Training, str]]:
     """Trains, and yields whenever a report is due: the run, and why it is given up now, or ""."""
     trial_config = TrialConfig(**config["hyperparameters"])
     seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
     run = train(trial_config, data, seeds, device=config["device"])
-    stopped = restore(run, trial_folder)
+    stopped = restore(run, folder)
     if stopped or run.finished:
         yield run, stopped
         return
@@ -86,17 +93,17 @@ def reports_due(config: Mapping[str, Any], data: Dataset, trial_folder: Path) ->
             return
 
 
-def report(run: Training, stopped: str, trial_folder: Path) -> None:
+def report(run: Training, stopped: str, folder: Path) -> None:
     """Reports the last epoch to Tune, after a checkpoint of it; from then on the checkpoint before it is gone."""
     last = run.history.records[-1]
-    checkpoint = trial_folder / f"checkpoint_{last.epoch:06d}"
+    checkpoint = folder / f"checkpoint_{last.epoch:06d}"
     if not checkpoint.exists():
-        trial_folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=trial_folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
         run.history.write(partial, run.selected())
         torch.save({"training": run.state_dict(), "stopped": stopped}, partial / STATE)
         partial.rename(checkpoint)
-    for older in checkpoints(trial_folder)[1:]:
+    for older in checkpoints(folder)[1:]:
         shutil.rmtree(older, ignore_errors=True)
     tune.report(
         {
@@ -129,24 +136,29 @@ def _completion_epoch(run: Training) -> float:
     return sum(run.config.epochs if epoch is None else epoch for epoch in epochs) / len(epochs)
 
 
-def checkpoints(trial_folder: Path) -> list[Path]:
+def trial_folder(search_folder: Path, number: int) -> Path:
+    """Where a trial of the search in a folder keeps what it leaves behind."""
+    return search_folder / f"trial_{number:05d}"
+
+
+def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a trial's folder, newest first; one that bears this name is whole."""
-    return sorted(trial_folder.glob("checkpoint_*"), reverse=True)
+    return sorted(folder.glob("checkpoint_*"), reverse=True)
 
 
-def restore(run: Training, trial_folder: Path) -> str:
+def restore(run: Training, folder: Path) -> str:
     """Brings a run back to the newest checkpoint in its trial's folder; returns why it was stopped, or "".
 
     What a power cut left unreadable is removed, and what a killed worker left half written.
     """
-    for partial in trial_folder.glob(f"{PARTIAL}*"):
+    for partial in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(partial, ignore_errors=True)
-    for folder in checkpoints(trial_folder):
+    for checkpoint in checkpoints(folder):
         try:
-            json.loads((folder / "trial.json").read_text())
-            state = torch.load(folder / STATE, weights_only=True, map_location=run.settled_R.device)
+            json.loads((checkpoint / "trial.json").read_text())
+            state = torch.load(checkpoint / STATE, weights_only=True, map_location=run.settled_R.device)
         except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(checkpoint, ignore_errors=True)
             continue
         run.load_state_dict(state["training"])
         return state["stopped"]
