@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from search.confirmation import read_network
 from search.keeps import by_keep, confirmed_by_keep
@@ -95,8 +96,8 @@ class Recorder(Callback):
         """A trial begins, or begins again after a fault."""
         number = trial.config["number"]
         self.display.trial_started(number)
-        started = self._ledger_trial(number)
-        self.tasks.put(lambda: self._start(started))
+        config = TrialConfig(**trial.config["hyperparameters"])
+        self.tasks.put(lambda: self.tracking.start_trial(number, config.used()))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial came to its end or was stopped; Optuna has been told already."""

@@ -6,8 +6,9 @@ same number of trials and an optimiser of its own, so that every sampler faces o
 """
 
 import math
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -22,6 +23,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.search_generator import SearchGenerator
 
 from search import space
+from search.ledger_writer import Ending, LedgerWriter
 from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, NODE, directions
 from search.study import Study
 
@@ -121,6 +123,15 @@ def _suggest(trial: optuna.Trial, name: str, what: BaseDistribution) -> Any:
     return trial.suggest_categorical(name, what.choices)
 
 
+@dataclass(frozen=True)
+class Running:
+    """A trial on its way: its id in the ledger, its twin in the optimiser's memory, and the epochs reported so far."""
+
+    id: int
+    in_memory: optuna.Trial
+    reported: set[int] = field(default_factory=set)
+
+
 class StudySearcher(Searcher):
     """Hands Tune one configuration after the other and tells Optuna how each ended.
 
@@ -142,8 +153,8 @@ class StudySearcher(Searcher):
         self.points = Counter(study.arm(point) for point in points)
         self.budget = budget(study)
         self.numbers: dict[str, int] = dict(in_tune or {})
-        self.running: dict[int, list[optuna.Trial]] = {}
-        self.reported: defaultdict[int, set[int]] = defaultdict(set)
+        self.writer = LedgerWriter(ledger)
+        self.running: dict[int, Running] = {}
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}
         known = set(self.numbers.values())
@@ -157,8 +168,7 @@ class StudySearcher(Searcher):
         }
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
             in_memory = self.optimisers[study.arm(trial.params)].adopted[trial.number]
-            self.running[trial.number] = [self._ledger_trial(trial.number), in_memory]
-            self.reported[trial.number] = set(trial.intermediate_values)
+            self.running[trial.number] = Running(trial._trial_id, in_memory, set(trial.intermediate_values))
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial: first those that a dead driver left behind, then new ones."""
@@ -171,12 +181,9 @@ class StudySearcher(Searcher):
             return Searcher.FINISHED
         arm = min(self.open_arms(), key=lambda a: self.created[a])
         in_memory, values, distributions = self.optimisers[arm].ask()
-        self.ledger.add_trial(
-            optuna.trial.create_trial(state=TrialState.RUNNING, params=values, distributions=distributions)
-        )
+        self.running[number] = Running(self.writer.begin(number, values, distributions), in_memory)
         self.created[arm] += 1
         self.numbers[trial_id] = number
-        self.running[number] = [self._ledger_trial(number), in_memory]
         return self._config(number, values)
 
     def open_arms(self) -> list[str]:
@@ -192,25 +199,28 @@ class StudySearcher(Searcher):
     def _config(self, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"number": number, "hyperparameters": self.study.trial_config(values).model_dump(mode="json")}
 
-    def _ledger_trial(self, number: int) -> optuna.Trial:
-        storage, study_id = self.ledger._storage, self.ledger._study_id
-        return optuna.Trial(self.ledger, storage.get_trial_id_from_study_id_trial_number(study_id, number))
-
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Takes in a report on the way. A step that was reported before a fault is not reported again."""
-        number = self.numbers[trial_id]
-        if number not in self.running:
+        running = self.running.get(self.numbers[trial_id])
+        if running is None:
             return
+        for epoch, accuracy in self._reports(running, result).items():
+            running.reported.add(epoch)
+            self.writer.report(running.id, epoch, accuracy)
+            running.in_memory.storage.set_trial_intermediate_value(running.in_memory._trial_id, epoch, accuracy)
+        for key, value in self._attributes(result).items():
+            self.writer.note(running.id, key, value)
+
+    def _reports(self, running: Running, result: dict[str, Any]) -> dict[int, float]:
+        """What a report adds to the trial's curve; with two objectives Optuna takes none."""
         if len(self.study.search.objectives) > 1:
-            if math.isfinite(result["pruned_accuracy"]):
-                for trial in self.running[number]:
-                    trial.set_user_attr(LAST_ACCURACY, result["pruned_accuracy"])
-            return
-        for epoch, accuracy in result["curve"]:
-            if math.isfinite(accuracy) and epoch not in self.reported[number]:
-                self.reported[number].add(epoch)
-                for trial in self.running[number]:
-                    trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, accuracy)
+            return {}
+        return {e: a for e, a in result["curve"] if math.isfinite(a) and e not in running.reported}
+
+    def _attributes(self, result: dict[str, Any]) -> dict[str, float]:
+        """What stands for the curve's last point where there is no curve."""
+        accuracy = result["pruned_accuracy"]
+        return {LAST_ACCURACY: accuracy} if len(self.study.search.objectives) > 1 and math.isfinite(accuracy) else {}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells how a trial ended. Told again after a resume, it changes nothing.
@@ -218,30 +228,40 @@ class StudySearcher(Searcher):
         A trial that lost its worker is not told: it is still to be run.
         """
         number = self.numbers[trial_id]
-        if number not in self.running or error or result is None:
-            return
-        self.on_trial_result(trial_id, result)
-        for trial in self.running.pop(number):
-            trial.set_user_attr(NODE, result["hostname"])
-            if result["error"]:
-                trial.set_user_attr("error", result["error"])
-            if not math.isfinite(result["total_loss"]):
-                trial.study.tell(trial, state=TrialState.FAIL)
-                continue
-            trial.set_constraint(CONSTRAINT, 1 - result["completed"])
-            trial.set_user_attr("epochs_run", result["epoch"])
-            trial.set_user_attr("complete", result["completed"])  # Optuna's dashboard does not show constraints
-            if result["ended"] and not result["stopped"]:
-                trial.study.tell(trial, [result[name] for name in self.study.search.objectives])
-            else:
-                trial.set_user_attr("stopped", result["stopped"] or f"by {self.study.search.early_stopping}")
-                trial.study.tell(trial, state=TrialState.PRUNED)
+        if number in self.running and not error and result is not None:
+            self._end(number, self._ending(self.running[number], result))
+
+    def _ending(self, running: Running, result: dict[str, Any]) -> Ending:
+        reports, attributes = self._reports(running, result), {NODE: result["hostname"], **self._attributes(result)}
+        if result["error"]:
+            attributes["error"] = result["error"]
+        if not math.isfinite(result["total_loss"]):
+            return Ending(TrialState.FAIL, [], reports, attributes)
+        attributes["epochs_run"] = result["epoch"]
+        attributes["complete"] = result["completed"]  # Optuna's dashboard does not show constraints
+        constraints = {CONSTRAINT: 1 - result["completed"]}
+        if result["ended"] and not result["stopped"]:
+            values = [result[name] for name in self.study.search.objectives]
+            return Ending(TrialState.COMPLETE, values, reports, attributes, constraints)
+        attributes["stopped"] = result["stopped"] or f"by {self.study.search.early_stopping}"
+        accuracies = [result["pruned_accuracy"]] if len(self.study.search.objectives) == 1 else []
+        return Ending(TrialState.PRUNED, accuracies, reports, attributes, constraints)
 
     def give_up(self, number: int, error: str) -> None:
         """Tells a trial that lost its worker too often as failed."""
-        for trial in self.running.pop(number):
-            trial.set_user_attr("error", error)
-            trial.study.tell(trial, state=TrialState.FAIL)
+        self._end(number, Ending(TrialState.FAIL, user_attrs={"error": error}))
+
+    def _end(self, number: int, ending: Ending) -> None:
+        """Tells the ledger, then the optimiser."""
+        running = self.running[number]
+        self.writer.end(running.id, ending)
+        del self.running[number]
+        trial = running.in_memory
+        for epoch, accuracy in ending.reports.items():
+            trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, accuracy)
+        for name, value in ending.constraints.items():
+            trial.set_constraint(name, value)
+        trial.study.tell(trial, ending.values if ending.state == TrialState.COMPLETE else None, ending.state)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Saves nothing: the ledger holds everything."""

@@ -227,7 +227,7 @@ def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: op
     tried: dict[int, float] = {}
     while isinstance(config := after.suggest(f"t{len(tried)}"), dict):
         tried[config["number"]] = config["hyperparameters"]["lambda_start"]
-        (_, in_memory) = after.running[config["number"]]
+        in_memory = after.running[config["number"]].in_memory
         assert in_memory.params["lambda_start"] == tried[config["number"]]
     assert sorted(tried.values()) == [1, 2, 3, 4]
     assert [trial.params["lambda_start"] for trial in ledger.trials] == [tried[k] for k in range(4)]

@@ -1,0 +1,142 @@
+"""Writes trials into the ledger: a trial's beginning and its end are one transaction each.
+
+Through `optuna.Trial` the end alone would be a dozen transactions, and most of what the driver does for a trial. A
+database takes it through Optuna's own table models, any other storage call by call.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import delete, insert, update
+
+CONSTRAINT_PREFIX = "constraints:"
+TRIALS = models.BaseModel.metadata.tables["trials"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial ends: its objectives if it has any, and what had not been reported before.
+
+    Args:
+        state: `COMPLETE`, `PRUNED` or `FAIL`.
+        values: one per objective; of a pruned trial with a single one, its last report.
+        reports: epoch -> pruned accuracy, finite.
+        user_attrs: as Optuna has them.
+        constraints: a trial is feasible if none is above 0.
+    """
+
+    state: TrialState
+    values: list[float] = field(default_factory=list)
+    reports: dict[int, float] = field(default_factory=dict)
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    constraints: dict[str, float] = field(default_factory=dict)
+
+
+class LedgerWriter:
+    """The only one that writes trials to a ledger.
+
+    Args:
+        ledger: the search's Optuna study. Trials are addressed by their id in its storage, which is not their number.
+    """
+
+    def __init__(self, ledger: optuna.Study) -> None:
+        self.storage = ledger._storage
+        self.study_id = ledger._study_id
+        backend = getattr(self.storage, "_backend", self.storage)
+        self.engine = backend.engine if isinstance(backend, RDBStorage) else None
+
+    def begin(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
+        """Adds a running trial, the next one after those in the ledger; returns its id."""
+        if self.engine is not None:
+            return self._begin_in_tables(number, params, distributions)
+        trial = optuna.trial.create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+        return self.storage.create_new_trial(self.study_id, trial)
+
+    def report(self, trial_id: int, epoch: int, accuracy: float) -> None:
+        """Adds a report of a running trial."""
+        self.storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
+
+    def note(self, trial_id: int, key: str, value: Any) -> None:
+        """Sets an attribute of a running trial."""
+        self.storage.set_trial_user_attr(trial_id, key, value)
+
+    def end(self, trial_id: int, ending: Ending) -> None:
+        """Ends a running trial."""
+        constraints = {f"{CONSTRAINT_PREFIX}{name}": value for name, value in ending.constraints.items()}
+        if self.engine is not None:
+            self._end_in_tables(trial_id, ending, constraints)
+            return
+        for epoch, accuracy in ending.reports.items():
+            self.report(trial_id, epoch, accuracy)
+        for key, value in ending.user_attrs.items():
+            self.note(trial_id, key, value)
+        for key, constraint in constraints.items():
+            self.storage.set_trial_system_attr(trial_id, key, constraint)
+        self.storage.set_trial_state_values(trial_id, ending.state, ending.values or None)
+
+    def _begin_in_tables(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
+        assert self.engine is not None
+        trial = {"number": number, "study_id": self.study_id, "state": TrialState.RUNNING, "datetime_start": _now()}
+        with self.engine.begin() as connection:
+            answer = connection.execute(insert(TRIALS).values(trial))
+            trial_id = int(answer.inserted_primary_key[0])  # type: ignore[index]
+            rows = [
+                {
+                    "trial_id": trial_id,
+                    "param_name": name,
+                    "param_value": distributions[name].to_internal_repr(value),
+                    "distribution_json": distribution_to_json(distributions[name]),
+                }
+                for name, value in params.items()
+            ]
+            connection.execute(insert(models.TrialParamModel), rows)
+        return trial_id
+
+    def _end_in_tables(self, trial_id: int, ending: Ending, constraints: dict[str, float]) -> None:
+        assert self.engine is not None
+        reports, values, user = (
+            models.TrialIntermediateValueModel,
+            models.TrialValueModel,
+            models.TrialUserAttributeModel,
+        )
+        finite = reports.TrialIntermediateValueType.FINITE
+        rows: list[tuple[Any, list[dict[str, Any]]]] = [
+            (
+                reports,
+                [
+                    {"step": epoch, "intermediate_value": accuracy, "intermediate_value_type": finite}
+                    for epoch, accuracy in ending.reports.items()
+                ],
+            ),
+            (
+                values,
+                [
+                    {"objective": k, "value": value, "value_type": values.TrialValueType.FINITE}
+                    for k, value in enumerate(ending.values)
+                ],
+            ),
+            (user, [{"key": key, "value_json": json.dumps(value)} for key, value in ending.user_attrs.items()]),
+            (
+                models.TrialSystemAttributeModel,
+                [{"key": key, "value_json": json.dumps(value)} for key, value in constraints.items()],
+            ),
+        ]
+        ended = {"state": ending.state, "datetime_complete": _now()}
+        with self.engine.begin() as connection:
+            connection.execute(delete(user).where(user.trial_id == trial_id, user.key.in_(ending.user_attrs)))
+            for table, its_rows in rows:
+                if its_rows:
+                    connection.execute(insert(table), [{"trial_id": trial_id, **row} for row in its_rows])
+            connection.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(ended))
+
+
+def _now() -> datetime:
+    """As Optuna's tables hold times."""
+    return datetime.now(UTC).replace(tzinfo=None)
