@@ -33,10 +33,10 @@ from pruning_core.datasets import Dataset
 from search import figures, mlflow_views, summary
 from search.addresses import without_password
 from search.keeps import at, by_keep
-from search.metric_writer import MetricWriter
 from search.pictures import Pictures
 from search.provenance import git_tags
 from search.recorded_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
+from search.run_writer import RunWriter
 from search.stores import alone
 from search.summary import TrialEnding
 
@@ -87,7 +87,7 @@ class Tracking:
         self._doubtful = False  # after a failure: the server may have made a run and not have said so
         with self._reporting("open"), alone(tracking_uri):
             self._client = MlflowClient(tracking_uri)
-            self._metrics = MetricWriter(self._client, tracking_uri)
+            self._writer = RunWriter(self._client, tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
                 self.experiment_id = self._create_experiment(artifact_root)
@@ -188,7 +188,7 @@ class Tracking:
             else:
                 self._client.update_run(child.run_id, status="RUNNING")
             params = [Param(name, _text(value)) for name, value in config.items()]
-            self._client.log_batch(child.run_id, params=params)
+            self._writer.begin(child.run_id, params)
             child.opened = True
         return child.run_id
 
@@ -233,9 +233,8 @@ class Tracking:
                     (staging / "error.txt").write_text(traceback, encoding="utf-8")
                 if self._pictures.affordable():
                     self._pictures.draw(staging, number, remains)
-            self._metrics.write(child.run_id, summary.metrics(remains, child.start_time))
-            self._client.log_batch(child.run_id, tags=_tags(tags))
-            self._client.set_terminated(child.run_id, TRIAL_STATUS[ending])
+            metrics = summary.metrics(remains, child.start_time)
+            self._writer.end(child.run_id, metrics, _tags(tags), TRIAL_STATUS[ending])
         child.logged = TRIAL_STATUS[ending]
 
     def log_confirmation(self, number: int, confirmation: Mapping[str, Any], folder: Path | None = None) -> None:

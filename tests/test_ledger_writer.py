@@ -56,7 +56,8 @@ def test_tables_hold_what_calls_would_have_written(tmp_path: Path) -> None:
     assert [essence(trial) for trial in in_tables] == [essence(trial) for trial in by_calls]
     now, soon = datetime.now(), timedelta(minutes=1)
     for table, call in zip(in_tables, by_calls, strict=True):
-        assert table.datetime_start is not None and abs(now - table.datetime_start) < soon
+        assert table.datetime_start is not None
+        assert abs(now - table.datetime_start) < soon
         assert (table.datetime_complete is None) == (call.datetime_complete is None)
         assert table.datetime_complete is None or table.datetime_start <= table.datetime_complete <= now
 

@@ -18,14 +18,14 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from mlflow.entities import Metric, Run
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import load_dataset
-from search.metric_writer import MetricWriter
 from search.mlflow_views import links
+from search.run_writer import RunWriter
 from search.tracking import Tracking, TrackingError
 
 CONFIG = {"strategy": "plateau", "keep": 4, "growth": 1.1, "plateau_threshold": 1e-05, "hidden": [64, 32]}
@@ -231,24 +231,36 @@ def test_a_search_from_a_checkout_names_its_commit(tracking: Tracking, client: M
     assert parent.data.tags["git.dirty"] in ("true", "false")
 
 
-def test_metrics_are_written_as_mlflow_would(tracking: Tracking, client: MlflowClient) -> None:
-    ids = [tracking.start_trial(number, CONFIG) for number in range(2)]
+def test_runs_are_written_as_mlflow_would(tracking: Tracking, client: MlflowClient) -> None:
+    run_ids = [client.create_run(tracking.experiment_id, tags={"trial": "0"}).info.run_id for _ in range(2)]
     random = np.random.default_rng(0)
     order = random.permutation(40)
     points = [Metric(name, float(random.normal()), 1000 + int(k), int(k)) for name in ("a", "b") for k in order]
-    MetricWriter(client, tracking.tracking_uri).write(ids[0], points[:50])
-    MetricWriter(client, tracking.tracking_uri).write(ids[0], points)
-    client.log_batch(ids[1], metrics=points)
+    params, tags = (
+        [Param("growth", "1.5"), Param("hidden", "[64]")],
+        [RunTag("outcome", "complete"), RunTag("trial", "1")],
+    )
+    writer = RunWriter(client, tracking.tracking_uri)
+    for _ in range(2):
+        writer.begin(run_ids[0], params)
+    writer.end(run_ids[0], points[:50], tags[:1], "KILLED")
+    writer.end(run_ids[0], points, tags, "FAILED")
+    client.log_batch(run_ids[1], points, params, tags)
+    client.set_terminated(run_ids[1], "FAILED")
 
-    def everything(run_id: str) -> tuple[Any, ...]:
-        latest = client.get_run(run_id).data.metrics
-        history = {
-            name: [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, name)] for name in latest
+    def everything(run_id: str) -> dict[str, Any]:
+        run = client.get_run(run_id)
+        names = run.data.metrics
+        history = {n: [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run_id, n)] for n in names}
+        tags = {name: value for name, value in run.data.tags.items() if name != "mlflow.runName"}
+        assert abs(run.info.end_time - time.time() * 1000) < 60_000
+        return {
+            **{"latest": names, "params": run.data.params, "tags": tags, "status": run.info.status},
+            **{name: sorted(values) for name, values in history.items()},
         }
-        return latest, {name: sorted(values) for name, values in history.items()}
 
-    assert everything(ids[0]) == everything(ids[1])
-    assert client.get_run(ids[0]).data.metrics["a"] == next(p.value for p in points if (p.key, p.step) == ("a", 39))
+    assert everything(run_ids[0]) == everything(run_ids[1])
+    assert client.get_run(run_ids[0]).data.metrics["a"] == next(p.value for p in points if (p.key, p.step) == ("a", 39))
 
 
 def test_pictures_take_a_small_share_of_the_time_and_the_best_trials_have_theirs(
@@ -435,10 +447,21 @@ def test_a_trial_may_be_started_and_finished_twice(tracking: Tracking, client: M
     assert len(runs(client)) == 2
 
 
-@pytest.mark.parametrize("where", ["log_artifacts", "log_batch", "set_terminated"])
+@pytest.mark.parametrize(
+    ("owner", "where"),
+    [
+        (MlflowClient, "log_artifacts"),
+        (RunWriter, "end"),
+        (MlflowClient, "log_batch"),
+        (MlflowClient, "set_terminated"),
+    ],
+)
 def test_a_trial_is_logged_once_though_the_driver_dies_in_between(
-    tracking: Tracking, client: MlflowClient, output: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    tracking: Tracking, client: MlflowClient, output: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, where: str
 ) -> None:
+    if where in ("log_batch", "set_terminated"):  # what a store other than SQLite is given
+        monkeypatch.setattr("search.run_writer.create_engine", lambda *a, **k: None)
+        tracking._writer._engine = None
     folder = write_trial(output / "trial")
     run_id = tracking.start_trial(0, CONFIG)
 
@@ -446,7 +469,7 @@ def test_a_trial_is_logged_once_though_the_driver_dies_in_between(
         raise MlflowException("out of power")
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, where, die)
+        patch.setattr(owner, where, die)
         with pytest.raises(TrackingError, match="failed to log trial 0: out of power"):
             tracking.finish_trial(0, folder, "complete")
     again = open_tracking(output)
