@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Connection, delete, insert, update
 
 CONSTRAINT_PREFIX = "constraints:"
 TRIALS = models.BaseModel.metadata.tables["trials"]
@@ -59,27 +59,36 @@ class LedgerWriter:
         trial = optuna.trial.create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
         return self.storage.create_new_trial(self.study_id, trial)
 
-    def report(self, trial_id: int, epoch: int, accuracy: float) -> None:
-        """Adds a report of a running trial."""
-        self.storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
-
-    def note(self, trial_id: int, key: str, value: Any) -> None:
-        """Sets an attribute of a running trial."""
-        self.storage.set_trial_user_attr(trial_id, key, value)
+    def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
+        """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
+        if self.engine is not None:
+            with self.engine.begin() as connection:
+                _add(connection, trial_id, reports, user_attrs)
+            return
+        for epoch, accuracy in reports.items():
+            self.storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
+        for key, value in user_attrs.items():
+            self.storage.set_trial_user_attr(trial_id, key, value)
 
     def end(self, trial_id: int, ending: Ending) -> None:
         """Ends a running trial."""
         constraints = {f"{CONSTRAINT_PREFIX}{name}": value for name, value in ending.constraints.items()}
-        if self.engine is not None:
-            self._end_in_tables(trial_id, ending, constraints)
+        if self.engine is None:
+            self.report(trial_id, ending.reports, ending.user_attrs)
+            for key, constraint in constraints.items():
+                self.storage.set_trial_system_attr(trial_id, key, constraint)
+            self.storage.set_trial_state_values(trial_id, ending.state, ending.values or None)
             return
-        for epoch, accuracy in ending.reports.items():
-            self.report(trial_id, epoch, accuracy)
-        for key, value in ending.user_attrs.items():
-            self.note(trial_id, key, value)
-        for key, constraint in constraints.items():
-            self.storage.set_trial_system_attr(trial_id, key, constraint)
-        self.storage.set_trial_state_values(trial_id, ending.state, ending.values or None)
+        values, system = models.TrialValueModel, models.TrialSystemAttributeModel
+        finite = values.TrialValueType.FINITE
+        ended = {"state": ending.state, "datetime_complete": _now()}
+        with self.engine.begin() as connection:
+            _add(connection, trial_id, ending.reports, ending.user_attrs)
+            rows = [{"objective": k, "value": value, "value_type": finite} for k, value in enumerate(ending.values)]
+            _insert(connection, values, trial_id, rows)
+            rows = [{"key": key, "value_json": json.dumps(value)} for key, value in constraints.items()]
+            _insert(connection, system, trial_id, rows)
+            connection.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(ended))
 
     def _begin_in_tables(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
         assert self.engine is not None
@@ -99,42 +108,22 @@ class LedgerWriter:
             connection.execute(insert(models.TrialParamModel), rows)
         return trial_id
 
-    def _end_in_tables(self, trial_id: int, ending: Ending, constraints: dict[str, float]) -> None:
-        assert self.engine is not None
-        reports, values, user = (
-            models.TrialIntermediateValueModel,
-            models.TrialValueModel,
-            models.TrialUserAttributeModel,
-        )
-        finite = reports.TrialIntermediateValueType.FINITE
-        rows: list[tuple[Any, list[dict[str, Any]]]] = [
-            (
-                reports,
-                [
-                    {"step": epoch, "intermediate_value": accuracy, "intermediate_value_type": finite}
-                    for epoch, accuracy in ending.reports.items()
-                ],
-            ),
-            (
-                values,
-                [
-                    {"objective": k, "value": value, "value_type": values.TrialValueType.FINITE}
-                    for k, value in enumerate(ending.values)
-                ],
-            ),
-            (user, [{"key": key, "value_json": json.dumps(value)} for key, value in ending.user_attrs.items()]),
-            (
-                models.TrialSystemAttributeModel,
-                [{"key": key, "value_json": json.dumps(value)} for key, value in constraints.items()],
-            ),
-        ]
-        ended = {"state": ending.state, "datetime_complete": _now()}
-        with self.engine.begin() as connection:
-            connection.execute(delete(user).where(user.trial_id == trial_id, user.key.in_(ending.user_attrs)))
-            for table, its_rows in rows:
-                if its_rows:
-                    connection.execute(insert(table), [{"trial_id": trial_id, **row} for row in its_rows])
-            connection.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(ended))
+
+def _add(connection: Connection, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
+    intermediate, user = models.TrialIntermediateValueModel, models.TrialUserAttributeModel
+    finite = intermediate.TrialIntermediateValueType.FINITE
+    rows: list[dict[str, Any]] = [
+        {"step": epoch, "intermediate_value": accuracy, "intermediate_value_type": finite}
+        for epoch, accuracy in reports.items()
+    ]
+    _insert(connection, intermediate, trial_id, rows)
+    connection.execute(delete(user).where(user.trial_id == trial_id, user.key.in_(user_attrs)))
+    _insert(connection, user, trial_id, [{"key": k, "value_json": json.dumps(v)} for k, v in user_attrs.items()])
+
+
+def _insert(connection: Connection, table: Any, trial_id: int, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), [{"trial_id": trial_id, **row} for row in rows])
 
 
 def _now() -> datetime:

@@ -200,16 +200,18 @@ class StudySearcher(Searcher):
         return {"number": number, "hyperparameters": self.study.trial_config(values).model_dump(mode="json")}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Takes in a report on the way. A step that was reported before a fault is not reported again."""
+        """Takes in a report on the way; that of a trial's end is left to `on_trial_complete`.
+
+        A step that was reported before a fault is not reported again.
+        """
         running = self.running.get(self.numbers[trial_id])
-        if running is None:
+        if running is None or result["ended"]:
             return
-        for epoch, accuracy in self._reports(running, result).items():
-            running.reported.add(epoch)
-            self.writer.report(running.id, epoch, accuracy)
+        reports = self._reports(running, result)
+        running.reported.update(reports)
+        self.writer.report(running.id, reports, self._attributes(result))
+        for epoch, accuracy in reports.items():
             running.in_memory.storage.set_trial_intermediate_value(running.in_memory._trial_id, epoch, accuracy)
-        for key, value in self._attributes(result).items():
-            self.writer.note(running.id, key, value)
 
     def _reports(self, running: Running, result: dict[str, Any]) -> dict[int, float]:
         """What a report adds to the trial's curve; with two objectives Optuna takes none."""

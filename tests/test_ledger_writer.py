@@ -36,8 +36,7 @@ def written(storage: optuna.storages.BaseStorage, directions: list[StudyDirectio
     assert writer.engine is None or isinstance(storage, RDBStorage)
     for number, ending in enumerate(ENDINGS):
         trial_id = writer.begin(number, PARAMS, DISTRIBUTIONS)
-        writer.report(trial_id, 16, 0.5)
-        writer.note(trial_id, "noted", 1)
+        writer.report(trial_id, {8: 0.4, 16: 0.5}, {"noted": 1})
         writer.end(trial_id, ending)
     writer.begin(len(ENDINGS), PARAMS, DISTRIBUTIONS)
     return ledger.get_trials()
@@ -66,7 +65,7 @@ def test_the_end_of_a_trial_is_written_whole_or_not_at_all(tmp_path: Path) -> No
     ledger = optuna.create_study(storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     writer = LedgerWriter(ledger)
     trial_id = writer.begin(0, PARAMS, DISTRIBUTIONS)
-    writer.report(trial_id, 32, 0.5)
+    writer.report(trial_id, {32: 0.5}, {})
     with pytest.raises(Exception, match="UNIQUE"):
         writer.end(trial_id, Ending(TrialState.COMPLETE, [0.9], {16: 0.4, 32: 0.5}, {"node": "here"}))
     (trial,) = ledger.get_trials()
