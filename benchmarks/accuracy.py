@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from search.baselines import (
     with_inputs,
 )
 from search.confirmation import FIRST_FRESH_SEED
-from search.findings import estimate, gap, paired
+from search.findings import Estimate, estimate, gap, paired
 from search.study import StudyError, load_study, load_trial
 
 HERE = Path(__file__).parent
@@ -137,7 +138,7 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
     if result.exists():
         return dict(json.loads(result.read_text()))
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{path.stem}, split {split}"
+    name, started = f"{path.stem}, split {split}", time.monotonic()
 
     def say(what: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}: {what}", file=sys.stderr, flush=True)
@@ -172,29 +173,56 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
                 columns = choose(method, data, config)
             methods[method] = refit(columns, config, data, seeds)
     outcome = {"study": study.name, "split_seed": split, "trials": found["trials"], "methods": methods}
+    outcome["seconds"] = time.monotonic() - started
     result.write_text(json.dumps(outcome, indent=1))
     return outcome
 
 
-def page(study: str, splits: Sequence[Mapping[str, Any]]) -> str:
-    """The Markdown table of one study and a sentence on how its winner stands to the best baseline."""
+@dataclass(frozen=True)
+class Compared:
+    """One study's methods over its splits: test accuracy, and what it is above the searched winner's, split by split.
+
+    `behind` is how far the winner is behind the best of the seven, `strongest`.
+    """
+
+    splits: int
+    test: dict[str, Estimate]
+    validation: dict[str, Estimate]
+    above_winner: dict[str, Estimate]
+    strongest: str
+
+    @property
+    def behind(self) -> Estimate:
+        return self.above_winner[self.strongest]
+
+
+def compare(splits: Sequence[Mapping[str, Any]]) -> Compared:
+    """Puts together what `measure` returned for the splits of one study."""
     test = {method: [split["methods"][method]["test"] for split in splits] for method in METHODS}
-    validation = {method: [split["methods"][method]["validation"] for split in splits] for method in METHODS}
+    return Compared(
+        splits=len(splits),
+        test={method: estimate(values) for method, values in test.items()},
+        validation={m: estimate([split["methods"][m]["validation"] for split in splits]) for m in METHODS},
+        above_winner={method: paired(values, test[WINNER]) for method, values in test.items()},
+        strongest=max(BASELINES, key=lambda method: sum(test[method])),
+    )
+
+
+def page(study: str, compared: Compared) -> str:
+    """The Markdown table of one study and a sentence on how its winner stands to the best baseline."""
     lines = [
-        f"### {study}, {len(splits)} split{'s' * (len(splits) > 1)}",
+        f"### {study}, {compared.splits} split{'s' * (compared.splits > 1)}",
         "",
         "| method | test accuracy | minus the winner's | validation |",
         "| --- | --- | --- | --- |",
     ]
     for method in METHODS:
-        difference = "" if method == WINNER else paired(test[method], test[WINNER]).short
+        difference = "" if method == WINNER else compared.above_winner[method].short
         lines.append(
-            f"| {method} | {estimate(test[method]).short} | {difference} | {estimate(validation[method]).short} |"
+            f"| {method} | {compared.test[method].short} | {difference} | {compared.validation[method].short} |"
         )
-    strongest = max(BASELINES, key=lambda method: sum(test[method]))
-    difference = gap(paired(test[strongest], test[WINNER]))
-    lines += ["", f"Compared with the best of the seven, {strongest}, the winner is {difference}.", ""]
-    return "\n".join(lines)
+    sentence = f"Compared with the best of the seven, {compared.strongest}, the winner is {gap(compared.behind)}."
+    return "\n".join([*lines, "", sentence, ""])
 
 
 def main() -> None:
@@ -221,7 +249,7 @@ def main() -> None:
                 done = [measure(path, seed, options.trials, output / f"{path.stem}-{seed}") for seed in options.splits]
             except (StudyError, DataError) as error:
                 parser.error(str(error))
-            print(page(path.stem, done), flush=True)
+            print(page(path.stem, compare(done)), flush=True)
             figures += done
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

@@ -9,15 +9,16 @@ fewer seeds and trials and writes its page below the output folder: it shows tha
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmarks import accuracy
 from pruning_core.datasets import Dataset, load_dataset
-from search.findings import Estimate
+from search.findings import Estimate, gap
 from studies import evidence, pictures
 from studies.searches import (
     SAMPLERS,
@@ -33,9 +34,16 @@ from studies.searches import (
 )
 
 TEMPLATE = "FINDINGS.md.j2"
+SPLITS, TRIALS = range(5), 40
 
 
-def gather(output: Path, sets: Mapping[str, DataSet], data: Mapping[str, Dataset], quick: bool) -> dict[str, Any]:
+def gather(
+    output: Path,
+    sets: Mapping[str, DataSet],
+    data: Mapping[str, Dataset],
+    measured: Mapping[str, Sequence[Mapping[str, Any]]],
+    quick: bool,
+) -> dict[str, Any]:
     """All numbers of the page, by the names that its template uses."""
     fixed = evidence.by_alpha(output, "fixed_alpha")
     fixed_elsewhere = evidence.by_alpha(output, "fixed_alpha_breast_cancer")
@@ -85,7 +93,17 @@ def gather(output: Path, sets: Mapping[str, DataSet], data: Mapping[str, Dataset
         "carried": evidence.carry_over(output, sets, data, 2 if quick else 16),
         "samplers": evidence.samplers(output, sampler_seeds(quick)),
         "stopping": evidence.stopping(output),
+        "accuracy": {study: accuracy.compare(splits) for study, splits in measured.items()},
         "winners": {name: read_result(output, f"ranking_{name}")["winner"] for name in sets},
+    }
+
+
+def against_baselines(output: Path, quick: bool) -> dict[str, list[dict[str, Any]]]:
+    """The searched winners against inputs chosen by other methods on each split, by `benchmarks/accuracy.py`."""
+    splits, trials = (range(1), 3) if quick else (SPLITS, TRIALS)
+    return {
+        path.stem: [accuracy.measure(path, split, trials, output / f"{path.stem}-{split}") for split in splits]
+        for path in accuracy.STUDIES
     }
 
 
@@ -132,7 +150,7 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(STUDIES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"pct": _per_cent, "num": _number, "short": lambda e: e.short}
+    made.filters |= {"pct": _per_cent, "num": _number, "short": lambda e: e.short, "gap": gap}
     return made
 
 
@@ -168,20 +186,24 @@ def main() -> None:
     sets = data_sets(output / "data", options.quick)
     searches = planned(sets, options.quick)
     run_all(searches, output, options.quick, say)
-    searching, gathering = sum(read_result(output, s.name)["seconds"] for s in searches), time.monotonic()
+    say("choosing inputs by other methods")
+    measured = against_baselines(output / "accuracy", options.quick)
+    spent = sum(read_result(output, s.name)["seconds"] for s in searches)
+    spent += sum(split["seconds"] for splits in measured.values() for split in splits)
+    gathering = time.monotonic()
     say("gathering the numbers; training the winners on each other's data")
     data = {name: load_dataset(s.source, keep=s.keep, target=s.target, folder=STUDIES) for name, s in sets.items()}
-    numbers = gather(output, sets, data, options.quick)
+    numbers = gather(output, sets, data, measured, options.quick)
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1, default=_plain))
     figures = page.parent / "figures"
     draw(figures, output, numbers)
-    render(page, figures.name, numbers, (searching + time.monotonic() - gathering) / 60)
+    render(page, figures.name, numbers, (spent + time.monotonic() - gathering) / 60)
     say(f"{page}")
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return {"mean": value.mean, "half": value.half}
+    if isinstance(value, Estimate | accuracy.Compared):
+        return vars(value)
     raise TypeError(f"no plain form of {type(value).__name__}")
 
 
