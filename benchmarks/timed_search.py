@@ -9,23 +9,24 @@ import functools
 import json
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+STARTED = time.perf_counter()
 
 
 def timed_parts() -> dict[str, list[tuple[Any, str]]]:
     """The functions that make up each part, as their owners and names; imports what a search imports."""
-    import ray
-
     from search import runner
     from search.sampler import StudySearcher
-    from search.study import Study
     from search.tracking import Tracking
 
     logged = ("open_search", "start_trial", "finish_trial", "log_confirmation", "close_search")
     return {
-        "data": [(Study, "load_data")],
-        "Ray start": [(ray, "init")],
+        "databases": [(runner, "open_ledger"), (runner, "open_recorder")],
         "trials": [(runner, "run_tune")],
         "confirmation": [(runner, "confirm")],
         "sampling": [(StudySearcher, name) for name in ("suggest", "on_trial_result", "on_trial_complete")],
@@ -34,30 +35,49 @@ def timed_parts() -> dict[str, list[tuple[Any, str]]]:
 
 
 def main() -> int:
-    """Runs the search; writes the seconds of each part, and of the imports and the whole, to the file."""
-    started = time.perf_counter()
-    parts = timed_parts()
-    from search import cli
+    """Runs the search; writes to the file the seconds of each part, until the trials begin, and of the whole."""
+    from search import cli, cluster
+    from search.study import Study
 
-    imported = time.perf_counter()
-    seconds = {"imports": imported - started, **dict.fromkeys(parts, 0.0)}
+    seconds = defaultdict(float, {"imports": time.perf_counter() - STARTED})
 
-    def clocked(part: str, function: Any) -> Any:
+    @contextmanager
+    def clock(part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds[part] += time.perf_counter() - began
+
+    def timed(part: str, owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
         @functools.wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
-            began = time.perf_counter()
-            try:
+            if part == "trials":
+                seconds["start"] = time.perf_counter() - STARTED
+            with clock(part):
                 return function(*arguments, **options)
-            finally:
-                seconds[part] += time.perf_counter() - began
 
-        return call
+        setattr(owner, name, call)
 
-    for part, functions in parts.items():
-        for owner, name in functions:
-            setattr(owner, name, clocked(part, getattr(owner, name)))
+    started_ray = cluster.started_ray
+
+    @contextmanager
+    def started_ray_beside_imports(*arguments: Any) -> Iterator[Any]:
+        with started_ray(*arguments) as ray_is_up:
+            with clock("imports"):
+                parts = timed_parts()
+            for part, functions in parts.items():
+                for owner, name in functions:
+                    timed(part, owner, name)
+            yield ray_is_up
+
+    setattr(cluster, "started_ray", started_ray_beside_imports)  # noqa: B010
+    timed("data", Study, "load_data")
+    timed("Ray", cluster, "_start_here")
     status = cli.main(["search", *sys.argv[2:]])
-    seconds["whole"] = time.perf_counter() - started
+    seconds["whole"] = time.perf_counter() - STARTED
     Path(sys.argv[1]).write_text(json.dumps(seconds))
     return status
 

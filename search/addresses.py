@@ -1,7 +1,10 @@
-"""The servers that a user names: a quick look whether anything listens there, before a library waits for it."""
+"""Where a search writes, and a quick look whether anything listens there before a library waits for it."""
 
+import os
 import re
 import socket
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from search.study import StudyError
@@ -36,6 +39,31 @@ def check_server(url: str, what: str) -> None:
         raise StudyError(without_password(f"{what} {url} is no address: {error}")) from None
     if host and port:
         check_reachable(host, port, without_password(f"{what} {url}"))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a search writes: its folder (absolute), the URL of Optuna's storage, the URI of MLflow."""
+
+    output: Path
+    storage: str
+    tracking_uri: str
+
+
+def places(output: Path, storage: str | None, tracking_uri: str | None) -> Places:
+    """The databases in `output`, unless the user names others; for MLflow `MLFLOW_TRACKING_URI` counts, too.
+
+    Raises:
+        StudyError: nothing listens at one of them, or `output` is no folder.
+    """
+    if re.match(r"\w+:/", str(output)):
+        raise StudyError(f"--output {output} must be a folder, on a cluster one that its nodes share, such as on NFS")
+    output = output.absolute()
+    storage = storage or f"sqlite:///{output / 'optuna.db'}"
+    tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output / 'mlflow.db'}"
+    check_server(storage, "--storage")
+    check_server(tracking_uri, "MLflow at")
+    return Places(output, storage, tracking_uri)
 
 
 def without_password(text: str) -> str:

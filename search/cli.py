@@ -6,12 +6,14 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pruning_core.datasets import DataError
 from search import terminal
+from search.addresses import places
 from search.space import table
 from search.study import StudyError, load_study, load_trial
 
@@ -167,29 +169,28 @@ def _train(run: "Training", json_file: Path | None = None, last_epoch: int | Non
 
 def search(options: argparse.Namespace) -> int:
     """`deeppp search`."""
+    started = time.monotonic()
     if options.trials is not None:
         options.overrides.append(f"search.trials={options.trials}")
     study = load_study(options.study, options.overrides)
-    from search import runner
+    data = study.load_data()
+    terminal.warn(*study.warnings, *data.warnings)
+    where = places(options.output, options.storage, options.tracking_uri)
+    from search.cluster import started_ray
 
-    display = terminal.SearchDisplay()
-    try:
-        result = runner.search(
-            study,
-            options.output,
-            address=options.address,
-            tracking_uri=options.tracking_uri,
-            storage=options.storage,
-            resume=options.resume,
-            display=display,
-        )
-    except runner.Stopped as stopped:
-        again = [a for a in sys.argv[1:] if a != "--resume"]
-        command = f"deeppp {shlex.join(again)} --resume"
-        why = stopped.reason or "interrupted"
-        sentence = f"{stopped.label}: {why}; everything so far is saved; go on with:  {command}"
-        terminal.errors.print(sentence, markup=False)
-        return FAILED if stopped.reason else INTERRUPTED
+    with started_ray(study, data, where.output, options.address) as ray_is_up:
+        from search import runner  # takes seconds, in which Ray starts
+
+        display = terminal.SearchDisplay()
+        try:
+            result = runner.search(study, data, where, ray_is_up, display, resume=options.resume, started=started)
+        except runner.Stopped as stopped:
+            again = [a for a in sys.argv[1:] if a != "--resume"]
+            command = f"deeppp {shlex.join(again)} --resume"
+            why = stopped.reason or "interrupted"
+            sentence = f"{stopped.label}: {why}; everything so far is saved; go on with:  {command}"
+            terminal.errors.print(sentence, markup=False)
+            return FAILED if stopped.reason else INTERRUPTED
     terminal.show_result(result, study, str(options.output))
     _write_json(options.json, result)
     return DONE
@@ -198,9 +199,11 @@ def search(options: argparse.Namespace) -> int:
 def sync(options: argparse.Namespace) -> int:
     """`deeppp sync`."""
     study = load_study(options.study, options.overrides)
+    data = study.load_data()
+    where = places(options.output, options.storage, options.tracking_uri)
     from search import runner
 
-    sentence = runner.sync(study, options.output, tracking_uri=options.tracking_uri, storage=options.storage)
+    sentence = runner.sync(study, data, where)
     terminal.console.print(sentence, markup=False)
     return DONE
 

@@ -9,7 +9,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,11 @@ class Node:
 
 
 @contextmanager
-def started_ray(study: Study, data: Dataset, output: Path, address: str | None) -> Iterator[None]:
+def started_ray(study: Study, data: Dataset, output: Path, address: str | None) -> Iterator[Callable[[], object]]:
     """Ray on this machine, quietly, or on the cluster at `address`, for as long as the context lasts.
 
-    On a cluster the code travels with the search, so that the nodes need its packages but not the checkout.
+    On this machine it starts while the context has begun already: what the context is given waits until it is up. On a
+    cluster the code travels with the search, so that the nodes need its packages but not the checkout.
 
     Args:
         study: its `resources` must fit on a node.
@@ -64,25 +66,33 @@ def started_ray(study: Study, data: Dataset, output: Path, address: str | None) 
     Raises:
         StudyError: this place cannot run the study.
     """
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            if address is None:
+                here = {"CPU": get_num_cpus(), "GPU": torch.cuda.device_count()}
+                check_resources(study, [Node("", socket.gethostname(), "", here)])
+                rows = data.train.x.numel() * data.train.x.element_size()
+                yield thread.submit(_start_here, OBJECT_STORE_BYTES + 4 * rows).result
+            else:
+                _join(find_head(address), study, output)
+                yield lambda: None
+        finally:
+            thread.submit(ray.shutdown).result()  # in the thread that began it: once that is gone, it takes 15 s
+
+
+def _start_here(object_store_bytes: int) -> None:
+    _init(include_dashboard=False, object_store_memory=object_store_bytes)
+
+
+def _join(address: str, study: Study, output: Path) -> None:
+    check_resources(study, ask_head(address))
+    packages = [str(Path(package.__path__[0])) for package in (pruning_core, search)]
     try:
-        if address is None:
-            here = {"CPU": get_num_cpus(), "GPU": torch.cuda.device_count()}
-            check_resources(study, [Node("", socket.gethostname(), "", here)])
-            rows = data.train.x.numel() * data.train.x.element_size()
-            _init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES + 4 * rows)
-        else:
-            address = find_head(address)
-            check_resources(study, ask_head(address))
-            packages = [str(Path(package.__path__[0])) for package in (pruning_core, search)]
-            try:
-                _init(address=address, runtime_env={"py_modules": packages, "excludes": ["__pycache__"]})
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise StudyError(f"--address {address} cannot be joined from this machine: {reason}") from None
-            check_shared(output, living_nodes())
-        yield
-    finally:
-        ray.shutdown()
+        _init(address=address, runtime_env={"py_modules": packages, "excludes": ["__pycache__"]})
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(f"--address {address} cannot be joined from this machine: {reason}") from None
+    check_shared(output, living_nodes())
 
 
 def _init(**options: Any) -> None:

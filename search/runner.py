@@ -8,11 +8,10 @@ import gc
 import json
 import logging
 import os
-import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -33,8 +32,8 @@ from ray.tune.experiment import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.datasets import Dataset
-from search.addresses import check_server, without_password
-from search.cluster import measure_resources, started_ray
+from search.addresses import Places, without_password
+from search.cluster import measure_resources
 from search.confirmation import Confirmed, confirm, winner, write_network
 from search.halt import Halt, Halted, no_space
 from search.ledger import lock, open_ledger, search_folder
@@ -45,7 +44,7 @@ from search.sampler import StudySearch, StudySearcher, budget
 from search.scheduler import make_scheduler
 from search.study import Study, StudyError
 from search.summary import last_line
-from search.terminal import SearchDisplay, warn
+from search.terminal import SearchDisplay
 from search.tracking import SearchEnding, Tracking, TrackingError
 from search.trainable import prune, trial_folder
 
@@ -66,99 +65,93 @@ class Stopped(Exception):  # noqa: N818
 
 def search(
     study: Study,
-    output: Path,
-    *,
-    address: str | None = None,
-    tracking_uri: str | None = None,
-    storage: str | None = None,
-    resume: bool = False,
+    data: Dataset,
+    places: Places,
+    ray_is_up: Callable[[], object],
     display: SearchDisplay,
+    *,
+    resume: bool = False,
+    started: float,
 ) -> dict[str, Any]:
     """Carries out a study.
 
     Args:
         study: the study file.
-        output: the folder for everything that the search writes.
-        address: of a running Ray cluster; None starts Ray on this machine.
-        tracking_uri: of MLflow; None stands for `MLFLOW_TRACKING_URI`, else `output`/mlflow.db.
-        storage: of Optuna; None stands for `output`/optuna.db.
-        resume: go on with the latest search of this study in `output`.
+        data: that it names.
+        places: where the search writes.
+        ray_is_up: waits for Ray, see `started_ray`; until then the databases are opened.
         display: what the user sees meanwhile.
+        resume: go on with the latest search of this study in its output folder.
+        started: when the user began to wait, by `time.monotonic()`.
 
     Returns:
         The JSON of `deeppp search --json`.
 
     Raises:
-        StudyError, DataError: the study cannot be run; nothing has been written then.
+        StudyError: the study cannot be run; nothing has been written then.
         Stopped: by SIGINT, too many failures, a full disk, or a lost storage or cluster; everything so far is saved.
     """
-    started = time.monotonic()
-    data = study.load_data()
-    warn(*study.warnings, *data.warnings)
-    storage, tracking_uri = places(output, storage, tracking_uri)
-    output = output.absolute()
-    with started_ray(study, data, output, address):
-        if study.resources.auto:
-            study = study.model_copy(update={"resources": measure_resources(study, data)})
-        ledger = open_ledger(study, data, storage, output, resume)
-        label = ledger.study_name
-        folder = search_folder(output, label)
-        with lock(folder):
-            try:
-                recorder = open_recorder(study, data, ledger, output, tracking_uri, resume, display)
-            except StudyError:
-                if not resume:
-                    optuna.delete_study(study_name=label, storage=ledger._storage)
-                    (folder / "lock").unlink()
-                    folder.rmdir()
-                raise
-            display.begin(study, label, budget(study))
+    output = places.output
+    if study.resources.auto:
+        ray_is_up()
+        study = study.model_copy(update={"resources": measure_resources(study, data)})
+    ledger = open_ledger(study, data, places.storage, output, resume)
+    label = ledger.study_name
+    folder = search_folder(output, label)
+    with lock(folder):
+        try:
+            recorder = open_recorder(study, data, ledger, places, resume, display)
+        except StudyError:
+            if not resume:
+                optuna.delete_study(study_name=label, storage=ledger._storage)
+                (folder / "lock").unlink()
+                folder.rmdir()
+            raise
+        display.begin(study, label, budget(study))
+        result: dict[str, Any] = {
+            **{"study": label, "trials": 0},
+            **{"mlflow": recorder.tracking.where, "storage": without_password(places.storage)},
+        }
+        ending: SearchEnding = "failed"
+        try:
+            ray_is_up()
             # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out of them.
             gc.collect()
             gc.freeze()
-            result: dict[str, Any] = {
-                **{"study": label, "trials": 0},
-                **{"mlflow": recorder.tracking.where, "storage": without_password(storage)},
-            }
-            ending: SearchEnding = "failed"
-            try:
-                run_tune(study, ledger, data, recorder, resume)
-                display.confirming()
-                trials = ledger.get_trials(deepcopy=False)
-                confirmed = {keep: confirm(study.at(keep), with_keep(trials, keep), data) for keep in study.data.keeps}
-                result |= summarise(study, ledger, confirmed, time.monotonic() - started)
-                best = confirmed[study.data.keeps[0]].get(result["winner"])
-                write_network(folder / WINNER, best.network if best else None)
-                ending = "finished"
-            except KeyboardInterrupt:
-                ending = "interrupted"
-                raise Stopped(label) from None
-            except Halted as halted:
-                raise Stopped(label, str(halted)) from None
-            except LOST as error:
-                raise Stopped(label, no_space(output) or one_line(error)) from error
-            finally:
-                display.end()
-                recorder.close(result, ending)
-                with suppress(SQLAlchemyError, StorageInternalError):  # the storage may be what ended the search
-                    seconds = ledger.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
-                    ledger.set_user_attr("earlier_seconds", seconds)
+            run_tune(study, ledger, data, recorder, resume)
+            display.confirming()
+            trials = ledger.get_trials(deepcopy=False)
+            confirmed = {keep: confirm(study.at(keep), with_keep(trials, keep), data) for keep in study.data.keeps}
+            result |= summarise(study, ledger, confirmed, time.monotonic() - started)
+            best = confirmed[study.data.keeps[0]].get(result["winner"])
+            write_network(folder / WINNER, best.network if best else None)
+            ending = "finished"
+        except KeyboardInterrupt:
+            ending = "interrupted"
+            raise Stopped(label) from None
+        except Halted as halted:
+            raise Stopped(label, str(halted)) from None
+        except LOST as error:
+            raise Stopped(label, no_space(output) or one_line(error)) from error
+        finally:
+            display.end()
+            recorder.close(result, ending)
+            with suppress(SQLAlchemyError, StorageInternalError):  # the storage may be what ended the search
+                seconds = ledger.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
+                ledger.set_user_attr("earlier_seconds", seconds)
     return result
 
 
-def sync(study: Study, output: Path, *, tracking_uri: str | None = None, storage: str | None = None) -> str:
-    """Delivers to MLflow what the latest search of a study in `output` could not log; returns a sentence about it.
+def sync(study: Study, data: Dataset, places: Places) -> str:
+    """Delivers to MLflow what the latest search of a study could not log; returns a sentence about it.
 
     Raises:
-        StudyError, DataError: there is no such search, it is running, or MLflow does not take it all.
+        StudyError: there is no such search, it is running, or MLflow does not take it all.
     """
-    data = study.load_data()
-    storage, tracking_uri = places(output, storage, tracking_uri)
-    output = output.absolute()
-    ledger = open_ledger(study, data, storage, output, resume=True)
-    folder = search_folder(output, ledger.study_name)
+    ledger = open_ledger(study, data, places.storage, places.output, resume=True)
+    folder = search_folder(places.output, ledger.study_name)
     with lock(folder):
-        recorder = open_recorder(study, data, ledger, output, tracking_uri, True, SearchDisplay())
+        recorder = open_recorder(study, data, ledger, places, True, SearchDisplay())
         result, ending = saved_result(folder)
         result["mlflow"] = recorder.tracking.where
         try:
@@ -171,28 +164,11 @@ def sync(study: Study, output: Path, *, tracking_uri: str | None = None, storage
     return f"{ledger.study_name}: its {ended} trials and its end ({ending}) are in MLflow at {where}"
 
 
-def places(output: Path, storage: str | None, tracking_uri: str | None) -> tuple[str, str]:
-    """The URL of Optuna's storage and the URI of MLflow, in `output` unless the user names others.
-
-    Raises:
-        StudyError: nothing listens at one of them, or `output` is no folder.
-    """
-    if re.match(r"\w+:/", str(output)):
-        raise StudyError(f"--output {output} must be a folder, on a cluster one that its nodes share, such as on NFS")
-    output = output.absolute()
-    storage = storage or f"sqlite:///{output / 'optuna.db'}"
-    tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output / 'mlflow.db'}"
-    check_server(storage, "--storage")
-    check_server(tracking_uri, "MLflow at")
-    return storage, tracking_uri
-
-
 def open_recorder(
     study: Study,
     data: Dataset,
     ledger: optuna.Study,
-    output: Path,
-    tracking_uri: str,
+    places: Places,
     resume: bool,
     display: SearchDisplay,
 ) -> Recorder:
@@ -202,19 +178,19 @@ def open_recorder(
         StudyError: MLflow cannot be used or reached.
     """
     try:
-        tracking = Tracking(tracking_uri, study.name, output / "mlartifacts")
+        tracking = Tracking(places.tracking_uri, study.name, places.output / "mlartifacts")
         tracking.open_search(
             ledger.study_name,
             study.text,
             study.model_dump(mode="json"),
             {package: version(package) for package in PACKAGES},
             data.fingerprint,
-            output=output,
+            output=places.output,
             resume=resume,
         )
     except TrackingError as error:
         raise StudyError(str(error)) from None
-    return Recorder(study, ledger, tracking, display, search_folder(output, ledger.study_name), data)
+    return Recorder(study, ledger, tracking, display, search_folder(places.output, ledger.study_name), data)
 
 
 def one_line(error: BaseException) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from search.addresses import check_server
+from search.addresses import check_server, places
 from search.cluster import Node, ask_head, check_resources, find_head
-from search.runner import places
 from search.study import Study, StudyError
 
 
