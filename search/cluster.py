@@ -108,6 +108,15 @@ def living_nodes() -> list[Node]:
     ]
 
 
+def slots(resources: Resources) -> int:
+    """How many trials can run at once on the nodes that this process has joined, at least 1."""
+    wanted = {name: amount for name, amount in (("CPU", resources.cpu), ("GPU", resources.gpu)) if amount}
+    each = [
+        min(int(node.resources.get(name, 0) / amount) for name, amount in wanted.items()) for node in living_nodes()
+    ]
+    return max(1, sum(each)) if wanted else 1
+
+
 def find_head(address: str) -> str:
     """The HOST:PORT that `--address` stands for.
 

@@ -22,12 +22,13 @@ from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from pruning_core.progress import best_complete
 from pruning_core.training import Training, train
+from search.cluster import slots
 from search.optuna_trials import completed_fraction, last_accuracy
 from search.study import Resources, Study
 
 FIRST_FRESH_SEED = 1_000_000
 CANDIDATES = 3
-SEEDS_PER_TASK = 8
+FEWEST_SEEDS = 8
 PLAIN, TENSORS = "network.json", "network.safetensors"
 
 
@@ -156,22 +157,38 @@ def confirm(study: Study, trials: Sequence[FrozenTrial], data: Dataset) -> dict[
     data_ref = ray.put(data)
     task = ray.remote(train_afresh).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
-    pieces = [seeds[i : i + SEEDS_PER_TASK] for i in range(0, len(seeds), SEEDS_PER_TASK)]
+    attempted = [trial for best in chosen.values() for trial in best]
+    size = seeds_per_task(len(seeds), len(attempted), slots(study.resources))
+    pieces = [list(seeds[i : i + size]) for i in range(0, len(seeds), size)]
+    # The longest first: the shortest ones then even out when the workers come to their end.
     tasks = {
-        (strategy, trial.number): [
-            task.remote(study.trial_config(trial.params).model_dump(), data_ref, list(piece), study.resources)
+        trial.number: [
+            task.remote(study.trial_config(trial.params).model_dump(), data_ref, piece, study.resources)
             for piece in pieces
         ]
-        for strategy, best in chosen.items()
-        for trial in best
+        for trial in sorted(attempted, key=lambda trial: -trial.user_attrs["epochs_run"])
     }
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
-        attempts = [_join(trial, ray.get(tasks[strategy, trial.number])) for trial in best]
+        attempts = [_join(trial, ray.get(tasks[trial.number])) for trial in best]
         if attempts:
             replica_epochs = sum(attempt.replica_epochs for attempt in attempts)
             confirmed[strategy] = replace(max(attempts, key=_rank), replica_epochs=replica_epochs)
     return confirmed
+
+
+def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
+    """How many seeds train together: all of a trial if every worker then has two tasks or more, else fewer.
+
+    The more train together, the quicker is each of them.
+
+    >>> seeds_per_task(seeds=16, trials=9, slots=2), seeds_per_task(seeds=16, trials=3, slots=2)
+    (16, 8)
+    """
+    size = seeds
+    while size > FEWEST_SEEDS and trials * -(-seeds // size) < 2 * slots:
+        size = -(-size // 2)
+    return size
 
 
 def _rank(attempt: Confirmed) -> tuple[float, float]:

@@ -7,14 +7,14 @@ database takes it through Optuna's own table models, any other storage call by c
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, Engine, delete, insert, update
 
 CONSTRAINT_PREFIX = "constraints:"
 TRIALS = models.BaseModel.metadata.tables["trials"]
@@ -39,46 +39,89 @@ class Ending:
     constraints: dict[str, float] = field(default_factory=dict)
 
 
-class LedgerWriter:
-    """The only one that writes trials to a ledger.
-
-    Args:
-        ledger: the search's Optuna study. Trials are addressed by their id in its storage, which is not their number.
-    """
-
-    def __init__(self, ledger: optuna.Study) -> None:
-        self.storage = ledger._storage
-        self.study_id = ledger._study_id
-        backend = getattr(self.storage, "_backend", self.storage)
-        self.engine = backend.engine if isinstance(backend, RDBStorage) else None
+class LedgerWriter(Protocol):
+    """The only one that writes trials to a ledger, in which a trial's id is not its number."""
 
     def begin(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
         """Adds a running trial, the next one after those in the ledger; returns its id."""
-        if self.engine is not None:
-            return self._begin_in_tables(number, params, distributions)
+
+    def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
+        """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
+
+    def end(self, trial_id: int, ending: Ending) -> None:
+        """Ends a running trial."""
+
+
+def ledger_writer(ledger: optuna.Study) -> LedgerWriter:
+    """What suits the storage of a search's Optuna study."""
+    backend = getattr(ledger._storage, "_backend", ledger._storage)
+    if isinstance(backend, RDBStorage):
+        return TableWriter(backend.engine, ledger._study_id)
+    return CallWriter(ledger._storage, ledger._study_id)
+
+
+class CallWriter:
+    """Writes call by call.
+
+    Args:
+        storage: the ledger's.
+        study_id: the ledger's in its storage.
+    """
+
+    def __init__(self, storage: BaseStorage, study_id: int) -> None:
+        self.storage = storage
+        self.study_id = study_id
+
+    def begin(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
         trial = optuna.trial.create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
         return self.storage.create_new_trial(self.study_id, trial)
 
     def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
-        """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
-        if self.engine is not None:
-            with self.engine.begin() as connection:
-                _add(connection, trial_id, reports, user_attrs)
-            return
         for epoch, accuracy in reports.items():
             self.storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
         for key, value in user_attrs.items():
             self.storage.set_trial_user_attr(trial_id, key, value)
 
     def end(self, trial_id: int, ending: Ending) -> None:
-        """Ends a running trial."""
-        constraints = {f"{CONSTRAINT_PREFIX}{name}": value for name, value in ending.constraints.items()}
-        if self.engine is None:
-            self.report(trial_id, ending.reports, ending.user_attrs)
-            for key, constraint in constraints.items():
-                self.storage.set_trial_system_attr(trial_id, key, constraint)
-            self.storage.set_trial_state_values(trial_id, ending.state, ending.values or None)
-            return
+        self.report(trial_id, ending.reports, ending.user_attrs)
+        for name, value in ending.constraints.items():
+            self.storage.set_trial_system_attr(trial_id, f"{CONSTRAINT_PREFIX}{name}", value)
+        self.storage.set_trial_state_values(trial_id, ending.state, ending.values or None)
+
+
+class TableWriter:
+    """Writes each time in one transaction, through the table models of Optuna.
+
+    Args:
+        engine: of the ledger's database.
+        study_id: the ledger's in its database.
+    """
+
+    def __init__(self, engine: Engine, study_id: int) -> None:
+        self.engine = engine
+        self.study_id = study_id
+
+    def begin(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
+        trial = {"number": number, "study_id": self.study_id, "state": TrialState.RUNNING, "datetime_start": _now()}
+        with self.engine.begin() as connection:
+            answer = connection.execute(insert(TRIALS).values(trial))
+            trial_id = int(answer.inserted_primary_key[0])  # type: ignore[index]
+            rows = [
+                {
+                    "param_name": name,
+                    "param_value": distributions[name].to_internal_repr(value),
+                    "distribution_json": distribution_to_json(distributions[name]),
+                }
+                for name, value in params.items()
+            ]
+            _insert(connection, models.TrialParamModel, trial_id, rows)
+        return trial_id
+
+    def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
+        with self.engine.begin() as connection:
+            _add(connection, trial_id, reports, user_attrs)
+
+    def end(self, trial_id: int, ending: Ending) -> None:
         values, system = models.TrialValueModel, models.TrialSystemAttributeModel
         finite = values.TrialValueType.FINITE
         ended = {"state": ending.state, "datetime_complete": _now()}
@@ -86,27 +129,12 @@ class LedgerWriter:
             _add(connection, trial_id, ending.reports, ending.user_attrs)
             rows = [{"objective": k, "value": value, "value_type": finite} for k, value in enumerate(ending.values)]
             _insert(connection, values, trial_id, rows)
-            rows = [{"key": key, "value_json": json.dumps(value)} for key, value in constraints.items()]
+            rows = [
+                {"key": f"{CONSTRAINT_PREFIX}{name}", "value_json": json.dumps(value)}
+                for name, value in ending.constraints.items()
+            ]
             _insert(connection, system, trial_id, rows)
             connection.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(ended))
-
-    def _begin_in_tables(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
-        assert self.engine is not None
-        trial = {"number": number, "study_id": self.study_id, "state": TrialState.RUNNING, "datetime_start": _now()}
-        with self.engine.begin() as connection:
-            answer = connection.execute(insert(TRIALS).values(trial))
-            trial_id = int(answer.inserted_primary_key[0])  # type: ignore[index]
-            rows = [
-                {
-                    "trial_id": trial_id,
-                    "param_name": name,
-                    "param_value": distributions[name].to_internal_repr(value),
-                    "distribution_json": distribution_to_json(distributions[name]),
-                }
-                for name, value in params.items()
-            ]
-            connection.execute(insert(models.TrialParamModel), rows)
-        return trial_id
 
 
 def _add(connection: Connection, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:

@@ -1,11 +1,11 @@
-"""Pictures of the gates of trials, which take a fiftieth of a search's time at most."""
+"""Pictures of the gates of trials, which take a hundredth of a search's time at most."""
 
 import time
 from pathlib import Path
 
 from search import figures, summary
 
-SHARE = 0.02
+SHARE = 0.01
 
 
 class Pictures:

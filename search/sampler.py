@@ -23,7 +23,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.search_generator import SearchGenerator
 
 from search import space
-from search.ledger_writer import Ending, LedgerWriter
+from search.ledger_writer import Ending, ledger_writer
 from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, NODE, directions
 from search.study import Study
 
@@ -153,7 +153,7 @@ class StudySearcher(Searcher):
         self.points = Counter(study.arm(point) for point in points)
         self.budget = budget(study)
         self.numbers: dict[str, int] = dict(in_tune or {})
-        self.writer = LedgerWriter(ledger)
+        self.writer = ledger_writer(ledger)
         self.running: dict[int, Running] = {}
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.ledger_writer import Ending, LedgerWriter
+from search.ledger_writer import CallWriter, Ending, TableWriter, ledger_writer
 
 PARAMS = {"strategy": "plateau", "growth": 1.5, "patience": 7, "keep": 16}
 DISTRIBUTIONS = {
@@ -32,8 +32,8 @@ def written(storage: optuna.storages.BaseStorage, directions: list[StudyDirectio
     """The trials of a study, not the first of its storage, of which the last is still running."""
     optuna.create_study(study_name="another", storage=storage).ask()
     ledger = optuna.create_study(study_name="s", storage=storage, directions=directions)
-    writer = LedgerWriter(ledger)
-    assert writer.engine is None or isinstance(storage, RDBStorage)
+    writer = ledger_writer(ledger)
+    assert type(writer) is (TableWriter if isinstance(storage, RDBStorage) else CallWriter)
     for number, ending in enumerate(ENDINGS):
         trial_id = writer.begin(number, PARAMS, DISTRIBUTIONS)
         writer.report(trial_id, {8: 0.4, 16: 0.5}, {"noted": 1})
@@ -63,7 +63,7 @@ def test_tables_hold_what_calls_would_have_written(tmp_path: Path) -> None:
 
 def test_the_end_of_a_trial_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     ledger = optuna.create_study(storage=f"sqlite:///{tmp_path / 'optuna.db'}")
-    writer = LedgerWriter(ledger)
+    writer = ledger_writer(ledger)
     trial_id = writer.begin(0, PARAMS, DISTRIBUTIONS)
     writer.report(trial_id, {32: 0.5}, {})
     with pytest.raises(Exception, match="UNIQUE"):
