@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import pickle
 import signal
 import time
 from collections import Counter
@@ -279,11 +280,16 @@ def _folder_name(trial: Trial) -> str:
 
 
 def _trials_in_tune(folder: Path) -> list[dict[str, Any]]:
-    """The trials that Tune's last snapshot of a search knows."""
-    states = sorted(folder.glob("experiment_state-*.json"))
-    if not states:
-        return []
-    return [json.loads(trial) for trial, _ in json.loads(states[-1].read_text())["trial_data"]]
+    """The trials that Tune's last snapshot of a search knows; one that a full disk cut off is removed."""
+    for snapshot in sorted(folder.glob("experiment_state-*.json"), reverse=True):
+        generator = folder / snapshot.name.replace("experiment_state", "search_gen_state")
+        with suppress(OSError, ValueError):
+            trials = [json.loads(trial) for trial, _ in json.loads(snapshot.read_text())["trial_data"]]
+            if generator.read_bytes().endswith(pickle.STOP):
+                return trials
+        snapshot.unlink()
+        generator.unlink(missing_ok=True)
+    return []
 
 
 def summarise(

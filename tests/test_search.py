@@ -206,6 +206,19 @@ def test_a_trial_that_tune_alone_holds_for_lost_is_told_to_have_ended(workplace:
     assert finished(workplace.optuna()) == before
 
 
+@pytest.mark.parametrize("name", ["experiment_state", "search_gen_state"])
+def test_a_snapshot_that_a_full_disk_cut_off_is_left_out_of_a_resume(workplace: Workplace, name: str) -> None:
+    """The ledger knows all trials, and the checkpoints what they came to."""
+    workplace.run("--trials", "2", "--set", "search.confirm_seeds=1")
+    before = finished(workplace.optuna())
+    (snapshot,) = (workplace.folder / "runs" / "ray" / "wine").glob(f"{name}-*.json")
+    snapshot.write_bytes(snapshot.read_bytes()[:-100])
+    workplace.run("--resume", "--trials", "3", "--set", "search.confirm_seeds=1")
+    assert not snapshot.exists()
+    workplace.assert_agreement(3)
+    assert finished(workplace.optuna()).items() >= before.items()
+
+
 def test_an_interrupted_search_says_how_to_go_on_also_over_several_n(workplace: Workplace) -> None:
     several = ("--set", "data.keep=[4, 8]", "--set", "search.confirm_seeds=1")
     process = workplace.start(*several)
