@@ -102,7 +102,7 @@ def data_sets(folder: Path, quick: bool) -> dict[str, DataSet]:
 
 def sampler_seeds(quick: bool) -> range:
     """How often the same study is searched by each sampler."""
-    return range(2 if quick else 5)
+    return range(1 if quick else 5)
 
 
 def _mnist(path: Path) -> Path:
