@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 search: $(INSTALLED) ## run the study studies/quick.yaml; its results go to runs/
 	$(BIN)/deeppp search studies/quick.yaml
 
-findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDINGS.md; an hour on two cores
+findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDINGS.md; an hour and a half on two cores
 	$(BIN)/python -m studies.findings
 
 findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/

@@ -148,7 +148,6 @@ class StudySearcher(Searcher):
     def __init__(self, study: Study, ledger: optuna.Study, in_tune: Mapping[str, int] | None = None) -> None:
         super().__init__(metric="pruned_accuracy", mode="max")
         self.study = study
-        self.ledger = ledger
         points = first_points(study)
         self.points = Counter(study.arm(point) for point in points)
         self.budget = budget(study)
