@@ -4,7 +4,7 @@ w_new = w_old + delta u, u_i uniform in [-1, 1], kept only if L_tot(w_new) < L_t
 subset of the weights (`block`), several proposals a step (`proposals`), a temperature that also accepts worse points.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 DRAWS_AT_ONCE = 2**16
 
 
-def accepted(old_R: Tensor, new_R: Tensor, temperature: float, uniform_R: Tensor | None = None) -> Tensor:
+def accepted(
+    old_R: Tensor, new_R: Tensor, temperature_R: Tensor | None = None, uniform_R: Tensor | None = None
+) -> Tensor:
     """Which replicas, (R,) bool, take the proposal: L_new < L_old or, at T > 0, u < exp(-(L_new - L_old)/T).
 
     Args:
         old_R, new_R: L_tot before and after the proposal. A NaN is never accepted.
-        temperature: T >= 0; 0 is the deck's rule.
+        temperature_R: T >= 0; 0, and None for all, is the deck's rule.
         uniform_R: u in [0, 1), needed at T > 0 only.
     """
     better_R = new_R < old_R
-    if temperature == 0 or uniform_R is None:
+    if temperature_R is None or uniform_R is None:
         return better_R
-    return better_R | (uniform_R < torch.exp(-(new_R - old_R) / temperature))
+    return better_R | (uniform_R < torch.exp(-(new_R - old_R) / temperature_R))  # at T = 0: u < 0, or u < NaN
 
 
 class MarkovChain:
@@ -47,6 +49,10 @@ class MarkovChain:
         self.random = random
         moved = sum(units)
         self.width = moved * (2 if config.block < 1 else 1) + (1 if config.temperature > 0 else 0)
+        replicas = len(random.generators)
+        self.temperature_R = (
+            torch.full((replicas,), config.temperature, device=random.device) if config.temperature > 0 else None
+        )
         self.steps_at_once = 1
         self.ahead: list[tuple[Tensor, Tensor]] = []
 
@@ -85,9 +91,36 @@ class MarkovChain:
         for move_RN, uniform_R in zip(*self._proposed(), strict=True):
             proposal = [w + move for w, move in zip(weights, move_RN.split(self.units, dim=1), strict=True)]
             new_R = total_loss(proposal)
-            accepted_R = accepted(loss_R, new_R, self.config.temperature, uniform_R)
+            accepted_R = accepted(loss_R, new_R, self.temperature_R, uniform_R)
             for weights_RN, proposal_RN in zip(weights, proposal, strict=True):
                 weights_RN.copy_(torch.where(accepted_R[:, None], proposal_RN, weights_RN))
             loss_R = torch.where(accepted_R, new_R, loss_R)
             acceptance_R += accepted_R
         return acceptance_R / self.config.proposals
+
+
+class JoinedChains(MarkovChain):
+    """Several chains with as many proposals a step, for replicas that are trained as one stack.
+
+    Args:
+        parts: the chains; each draws its own random numbers, with its own `delta` and `block`.
+        replicas: R of each.
+    """
+
+    def __init__(self, parts: Sequence[MarkovChain], replicas: Sequence[int]) -> None:
+        self.parts = parts
+        self.config = parts[0].config
+        self.units = parts[0].units
+        self.temperature_R = None
+        if any(part.temperature_R is not None for part in parts):
+            each = torch.tensor([part.config.temperature for part in parts], device=parts[0].random.device)
+            self.temperature_R = each.repeat_interleave(torch.tensor(replicas, device=each.device))
+
+    def start_epoch(self, steps: int) -> None:
+        """Forgets random numbers drawn ahead."""
+        for part in self.parts:
+            part.start_epoch(steps)
+
+    def _proposed(self) -> tuple[Tensor, Tensor]:
+        moves, uniforms = zip(*(part._proposed() for part in self.parts), strict=True)
+        return torch.cat(moves, dim=1), torch.cat(uniforms, dim=1)

@@ -1,17 +1,19 @@
-"""The inner loop: the training steps of one epoch over R stacked replicas.
+"""The inner loop: the training steps of one epoch over R stacked replicas, of one run or of several that join.
 
 Knows tensors only and needs nothing but torch; `training.py` does all that happens once per epoch. The whole loop runs
 without waiting for the device.
 """
 
+from collections.abc import Hashable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pruning_core.chain import MarkovChain
-from pruning_core.losses import pruner_gradients, pruner_losses
-from pruning_core.optimizer import AdamW, Group
+from pruning_core.chain import JoinedChains, MarkovChain
+from pruning_core.losses import pruner_losses, pruner_losses_and_gradients
+from pruning_core.optimizer import AdamW, Group, JoinedAdamW
 from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_entropy_and_gradient
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class InnerLoop:
         self.steps = -(-len(y) // batch_size)
         self.batch_size = len(y) // self.steps
         units = [w.shape[1] for w in replicas.pruner_weights]
+        self.smoothing_R = torch.full((len(replicas),), config.label_smoothing, device=x.device)
+        self.rejection_weight_R = torch.full((len(replicas),), config.rejection_weight, device=x.device)
         self.chain = MarkovChain(config, units, random) if config.chain else None
         for weights_RN in replicas.pruner_weights:
             weights_RN.requires_grad_(not config.chain)
@@ -54,6 +58,44 @@ class InnerLoop:
         self.optimizer = AdamW(
             [Group(network, config.learning_rate, config.weight_decay), Group(pruners, config.pruner_learning_rate)]
         )
+
+    @property
+    def kind(self) -> Hashable | None:
+        """What two loops must have in common to be joined: data, batches, layers, n, the losses' and chain's form.
+
+        None on a CPU where a joined replica would not be the same to the last bit, since a product of matrices depends
+        on how far they are from a multiple of 64 bytes: only parts whose matrices end at one are joined.
+        """
+        replicas, config = self.replicas, self.config
+        layers = tuple((name, p.shape[1:], p.dtype, p.requires_grad) for name, p in replicas.parameters.items())
+        chain = config.proposals if self.chain else 0
+        data = (self.x.data_ptr(), self.y.data_ptr(), self.batch_size)
+        if self.x.device.type == "cpu":
+            matrices = [p[0] for p in replicas.parameters.values() if p.dim() == 3]
+            sizes = [self.x[0].numel() * self.batch_size]
+            sizes += [size for m in matrices for size in (m.numel(), len(m) * self.batch_size)]
+            aligned = all(len(replicas) * size % 16 == 0 for size in sizes)
+            if torch.get_num_threads() > 1 or not replicas.has_stacked_forward or not aligned:
+                return None
+        return type(replicas.network), layers, tuple(replicas.keeps), config.rejection, chain, data
+
+    @classmethod
+    def joined(cls, parts: Sequence["InnerLoop"]) -> "InnerLoop":
+        """One loop over the replicas of several loops of one `kind`, each with hyperparameters of its own.
+
+        A replica then trains as it would in its own loop, to the last bit where the products of a batch of matrices
+        do not depend on how many they are. The parts' states stay their own: they can be saved, and joined otherwise.
+        """
+        loop = copy(parts[0])
+        counts = [len(part.replicas) for part in parts]
+        loop.replicas = Replicas.joined([part.replicas for part in parts])
+        loop.random = ReplicaRandom.joined([part.random for part in parts])
+        loop.smoothing_R = torch.cat([part.smoothing_R for part in parts])
+        loop.rejection_weight_R = torch.cat([part.rejection_weight_R for part in parts])
+        chains = [part.chain for part in parts if part.chain]
+        loop.chain = JoinedChains(chains, counts) if chains else None
+        loop.optimizer = JoinedAdamW([part.optimizer for part in parts], counts)
+        return loop
 
     def epoch(self, alpha_R: Tensor) -> Tensor:
         """Trains one epoch; returns the means of L_cla, L_sel, L_rej and the acceptance over its steps, (4, R).
@@ -87,22 +129,24 @@ class InnerLoop:
         weights, keeps = replicas.pruner_weights, replicas.keeps
 
         def total(classification_R: Tensor, selection_R: Tensor, rejection_R: Tensor) -> Tensor:
-            return classification_R + alpha_R * (selection_R + config.rejection_weight * rejection_R)
+            return classification_R + alpha_R * (selection_R + self.rejection_weight_R * rejection_R)
 
         def total_at(moved: list[Tensor]) -> Tensor:
-            classification_R = cross_entropy(replicas.logits(x_RBF, moved), y_RB, config.label_smoothing)
+            classification_R = cross_entropy(replicas.logits(x_RBF, moved), y_RB, self.smoothing_R)
             return total(classification_R, *pruner_losses(moved, keeps, config.rejection))
 
         logits_RBC, backward = replicas.logits_and_backward(x_RBF)
-        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, config.label_smoothing)
-        selection_R, rejection_R = pruner_losses(weights, keeps, config.rejection)
+        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, self.smoothing_R)
         gradients = backward(to_logits_RBC)
         if self.chain is None:
-            of_pruners = pruner_gradients(weights, keeps, config.rejection, config.rejection_weight)
+            selection_R, rejection_R, of_pruners = pruner_losses_and_gradients(
+                weights, keeps, config.rejection, self.rejection_weight_R
+            )
             for name, gradient_RN in zip(replicas.pruner_names, of_pruners, strict=True):
-                gradients[name] = torch.addcmul(gradients[name], gradient_RN, alpha_R.unsqueeze(1))
+                gradients[name] = gradient_RN.mul_(alpha_R.unsqueeze(1)).add_(gradients[name])
             acceptance_R = torch.full_like(alpha_R, torch.nan)
         else:
+            selection_R, rejection_R = pruner_losses(weights, keeps, config.rejection)
             acceptance_R = self.chain.step(weights, total(classification_R, selection_R, rejection_R), total_at)
         self.optimizer.step(gradients)
         return torch.stack([classification_R, selection_R, rejection_R, acceptance_R])

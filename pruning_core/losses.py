@@ -2,6 +2,10 @@
 
 Every function takes (..., N) and returns (...), one value per replica, in [0, 1]. Slides "Pruner loss functions" and
 "Modified rejection loss".
+
+What a training step takes from here is computed in float64 and rounded. On CPUs, torch's float32 functions such as the
+sigmoid differ in their last bit between the middle of a tensor and its last few elements, so that a replica would
+depend on its place in the stack.
 """
 
 import torch
@@ -36,28 +40,41 @@ def pruner_losses(weights: list[Tensor], keeps: list[int], rejection: str) -> tu
         rejection: `plain` or `modified`.
     """
     selections, rejections = [], []
-    for weights_RN, keep in zip(weights, keeps, strict=True):
+    for rounded_RN, keep in zip(weights, keeps, strict=True):
+        weights_RN = rounded_RN.double()
         gates_RN = torch.sigmoid(weights_RN)
         selections.append(selection_loss(gates_RN, keep))
         rejections.append(modified_rejection_loss(weights_RN) if rejection == "modified" else rejection_loss(gates_RN))
-    if len(weights) == 1:
-        return selections[0], rejections[0]
-    return torch.stack(selections).mean(0), torch.stack(rejections).mean(0)
+    return _mean(selections).to(weights[0].dtype), _mean(rejections).to(weights[0].dtype)
 
 
-def pruner_gradients(weights: list[Tensor], keeps: list[int], rejection: str, rejection_weight: float) -> list[Tensor]:
-    """dL_pru/dw of L_pru = L_sel + rejection_weight L_rej of `pruner_losses`, one (R, N) tensor per pruner.
+def pruner_losses_and_gradients(
+    weights: list[Tensor], keeps: list[int], rejection: str, rejection_weight_R: Tensor
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What `pruner_losses` returns, and dL_pru/dw of L_pru = L_sel + rejection_weight L_rej, (R, N) for each pruner.
 
     Written out: autograd over these few numbers would add a quarter to a training step of 8 small networks.
     """
-    gradients = []
-    for weights_RN, keep in zip(weights, keeps, strict=True):
+    selections, rejections, gradients = [], [], []
+    weight_R1 = rejection_weight_R.double().unsqueeze(1)
+    for rounded_RN, keep in zip(weights, keeps, strict=True):
+        weights_RN = rounded_RN.double()
+        units = weights_RN.shape[1]
         gates_RN = torch.sigmoid(weights_RN)
-        side_R1 = (gates_RN.sum(-1, keepdim=True) - keep).sign()
-        to_gates_RN = torch.sub(side_R1 + rejection_weight, gates_RN, alpha=2 * rejection_weight)
-        gradient_RN = torch.ops.aten.sigmoid_backward(to_gates_RN, gates_RN).div_(gates_RN.shape[-1])
+        slope_RN = torch.addcmul(gates_RN, gates_RN, gates_RN, value=-1)
+        excess_R1 = gates_RN.sum(1, keepdim=True) - keep
+        rejection_R1 = slope_RN.mean(1, keepdim=True)
+        gradient_RN = torch.addcmul(excess_R1.sign() + weight_R1, gates_RN, weight_R1, value=-2)
+        gradient_RN.mul_(slope_RN).div_(units)
         if rejection == "modified":  # sigmoid(-w), since 1 - sigmoid(w) is 0 where sigmoid(w) rounds to 1
-            product_R1 = functional.logsigmoid(weights_RN).sum(-1, keepdim=True).exp()
-            gradient_RN += rejection_weight * product_R1 * torch.sigmoid(-weights_RN)
-        gradients.append(gradient_RN / len(weights))
-    return gradients
+            product_R1 = functional.logsigmoid(weights_RN).sum(1, keepdim=True).exp()
+            rejection_R1 += product_R1
+            gradient_RN.addcmul_(weight_R1 * product_R1, torch.sigmoid(-weights_RN))
+        selections.append(excess_R1.squeeze(1).abs() / units)
+        rejections.append(rejection_R1.squeeze(1))
+        gradients.append((gradient_RN / len(weights)).to(rounded_RN.dtype))
+    return _mean(selections).to(weights[0].dtype), _mean(rejections).to(weights[0].dtype), gradients
+
+
+def _mean(losses: list[Tensor]) -> Tensor:
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)

@@ -60,7 +60,7 @@ class GatedMLP(nn.Module):
         Args:
             parameters: of the R networks, each stacked, (R, ...).
         """
-        gates_RF = torch.sigmoid(parameters["pruner.weight"])
+        gates_RF = torch.sigmoid(parameters["pruner.weight"].double()).to(x_RBF.dtype)  # in float64: see losses.py
         weights = [parameters[f"layers.{i}.weight"] for i in range(len(self.layers))]
         weights[0] = weights[0] * gates_RF.unsqueeze(1)
         inputs = [x_RBF.mT]

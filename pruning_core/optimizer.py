@@ -72,3 +72,22 @@ class AdamW:
         self.steps = state["steps"].clone()
         self.means = {name: mean.clone() for name, mean in state["means"].items()}
         self.squares = {name: square.clone() for name, square in state["squares"].items()}
+
+
+class JoinedAdamW(AdamW):
+    """Several optimisers, each with step sizes of its own, for replicas that are trained as one stack.
+
+    Args:
+        parts: the optimisers.
+        replicas: R of each.
+    """
+
+    def __init__(self, parts: Sequence[AdamW], replicas: Sequence[int]) -> None:
+        self.parts = parts
+        self.replicas = list(replicas)
+
+    def step(self, gradients: Mapping[str, Tensor]) -> None:
+        """Moves the parameters of each part by its rows of the gradients."""
+        shares = {name: gradient.split(self.replicas) for name, gradient in gradients.items()}
+        for i, part in enumerate(self.parts):
+            part.step({name: share[i] for name, share in shares.items()})

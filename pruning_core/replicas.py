@@ -7,6 +7,7 @@ for rounding).
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,13 @@ class ReplicaRandom:
     def uniform(self, *shape: int) -> Tensor:
         """Numbers in [0, 1), (R, *shape)."""
         return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
+
+    @classmethod
+    def joined(cls, parts: Sequence["ReplicaRandom"]) -> "ReplicaRandom":
+        """The generators of several parts, one after the other; drawing from it draws from them."""
+        random = cls([], parts[0].device)
+        random.generators = [generator for part in parts for generator in part.generators]
+        return random
 
     def state_dict(self) -> list[Tensor]:
         return [g.get_state() for g in self.generators]
@@ -89,8 +97,25 @@ class Replicas:
         # Not that of a base class: a subclass may compute something else.
         self._stacked_forward: StackedForward | None = vars(type(networks[0])).get("stacked_forward")
 
+    @classmethod
+    def joined(cls, parts: Sequence["Replicas"]) -> "Replicas":
+        """The replicas of several parts, one after the other, of networks with the same layers and the same n.
+
+        The parts stay what they were, but their tensors are parts of the new ones from now on: what is done to one is
+        done to the other.
+        """
+        replicas = copy(parts[0])
+        replicas.parameters = _joined([part.parameters for part in parts])
+        replicas.buffers = _joined([part.buffers for part in parts])
+        return replicas
+
     def __len__(self) -> int:
         return next(iter(self.parameters.values())).shape[0]
+
+    @property
+    def has_stacked_forward(self) -> bool:
+        """Whether the network's class has a shortcut for R of them."""
+        return self._stacked_forward is not None
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -170,27 +195,41 @@ class Replicas:
         return [hard_mask(w.detach(), keep) for w, keep in zip(self.pruner_weights, self.keeps, strict=True)]
 
 
-def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: float = 0.0) -> Tensor:
+@torch.no_grad()
+def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The parts' tensors one after the other, by name; the parts' own ones become views of them."""
+    joined = {}
+    for name, first in parts[0].items():
+        whole = torch.cat([part[name] for part in parts])
+        for part, view in zip(parts, whole.split([len(part[name]) for part in parts]), strict=True):
+            part[name].data = view
+        joined[name] = whole.requires_grad_(first.requires_grad)
+    return joined
+
+
+def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: Tensor | float = 0.0) -> Tensor:
     """L_cla: the mean cross-entropy of each replica, (R,), against smoothed labels.
 
     Args:
         logits_RBC: the networks' outputs.
         y_RB: the rows' classes.
-        smoothing: the share of each label that is spread evenly over all classes, 0 ... 1; 0 leaves the labels alone.
+        smoothing: the share of each label that is spread evenly over all classes, 0 ... 1, for all or (R,); 0 leaves
+            the labels alone.
     """
     return _mean_loss(*_log_likelihoods(logits_RBC, y_RB), smoothing)
 
 
-def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor, smoothing_R: Tensor) -> tuple[Tensor, Tensor]:
     """L_cla, (R,), and its gradient with respect to the logits, (softmax(logits) - smoothed label) / B, (R, B, C)."""
     log_RCB, log_R1B = _log_likelihoods(logits_RBC, y_RB)
-    loss_R = _mean_loss(log_RCB, log_R1B, smoothing)
-    gradient_RCB = log_RCB.exp().scatter_add_(1, y_RB.unsqueeze(1), torch.full_like(log_R1B, smoothing - 1))
-    return loss_R, gradient_RCB.sub_(smoothing / log_RCB.shape[1]).div_(y_RB.shape[1]).mT
+    loss_R, smoothing_R11 = _mean_loss(log_RCB, log_R1B, smoothing_R), smoothing_R[:, None, None]
+    gradient_RCB = torch.softmax(log_RCB, 1).scatter_add_(1, y_RB.unsqueeze(1), (smoothing_R11 - 1).expand_as(log_R1B))
+    return loss_R, gradient_RCB.sub_(smoothing_R11 / log_RCB.shape[1]).div_(y_RB.shape[1]).mT
 
 
-def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: float) -> Tensor:
-    return -log_R1B.mean((1, 2)).lerp(log_RCB.mean((1, 2)), smoothing)
+def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: Tensor | float) -> Tensor:
+    right_R, all_R = log_R1B.mean((1, 2)), log_RCB.mean((1, 2))
+    return (right_R - all_R) * smoothing - right_R
 
 
 def _log_likelihoods(logits_RBC: Tensor, y_RB: Tensor) -> tuple[Tensor, Tensor]:

@@ -88,12 +88,7 @@ class Training:
 
     def __iter__(self) -> Iterator[EpochRecord]:
         while not self.finished:
-            started = time.perf_counter()
-            record = self._epoch()
-            self.history.append(record)
-            self._settle()
-            self._remember_gates(record.epoch)
-            self.history.seconds += time.perf_counter() - started
+            train_epoch([self], self.loop)
             yield self.history.records[-1]
 
     def _settle(self) -> None:
@@ -111,10 +106,10 @@ class Training:
             mask = self.settled_R.reshape(-1, *(1,) * (tensor.dim() - 1))
             tensor.copy_(torch.where(mask, settled, tensor))
 
-    def _epoch(self) -> EpochRecord:
-        """Trains one epoch. Nothing is read back from the device before its end."""
+    def end_epoch(self, means_KR: Tensor) -> None:
+        """Takes in what `InnerLoop.epoch` returned for this run's replicas: measures, decides on alpha, records."""
         alpha_R, lambda_R, mu_R = self.strategy.alpha_R, self.strategy.lambda_R, self.strategy.mu_R
-        classification_R, selection_R, rejection_R, acceptance_R = self.loop.epoch(alpha_R)
+        classification_R, selection_R, rejection_R, acceptance_R = means_KR
         self._put_back_settled()
 
         weights_RN = torch.cat([w.detach() for w in self.replicas.pruner_weights], dim=1)
@@ -144,7 +139,9 @@ class Training:
             "acceptance": acceptance_R,
         }
         table = torch.stack([values[q].double() for q in QUANTITIES]).cpu().numpy()
-        return EpochRecord(len(self.history) + 1, *table)
+        self.history.append(EpochRecord(len(self.history) + 1, *table))
+        self._settle()
+        self._remember_gates(len(self.history))
 
     def _complete(self, gates_RN: Tensor) -> Tensor:
         """Whether each replica has exactly n open gates in each pruner, all within `tolerance` of 0 or 1, (R,)."""
@@ -215,6 +212,26 @@ class Training:
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
         self.settled_R, self.settled_tensors = state["settled"], state["settled_tensors"]
         self.history.load_state_dict(state["history"])
+
+
+def train_epoch(runs: Sequence[Training], loop: InnerLoop) -> None:
+    """Trains one more epoch of every run, none of which is `finished`.
+
+    Nothing is read back from the device before the epoch's end. The seconds that it takes are shared out among the
+    replicas.
+
+    Args:
+        runs: the trainings.
+        loop: that of the run, or of several runs the one that `InnerLoop.joined` made of theirs.
+    """
+    started = time.perf_counter()
+    means_KR = loop.epoch(torch.cat([run.strategy.alpha_R for run in runs]))
+    counts = [len(run.replicas) for run in runs]
+    for run, means in zip(runs, means_KR.split(counts, dim=1), strict=True):
+        run.end_epoch(means)
+    seconds = time.perf_counter() - started
+    for run, count in zip(runs, counts, strict=True):
+        run.history.seconds += seconds * count / sum(counts)
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -167,10 +167,10 @@ def test_nan_and_infinity_are_never_accepted(temperature: float) -> None:
 def test_accepted_on_hand_made_losses() -> None:
     old = torch.tensor([1.0, 1.0, 1.0, 1.0, torch.inf, torch.nan])
     new = torch.tensor([0.5, 1.0, 1.5, torch.nan, 1.0, 1.0])
-    assert accepted(old, new, 0.0).tolist() == [True, False, False, False, True, False]
+    assert accepted(old, new).tolist() == [True, False, False, False, True, False]
     u = torch.full((6,), math.exp(-1.0))
-    assert accepted(old, new, 0.51, u).tolist() == [True, True, True, False, True, False]
-    assert accepted(old, new, 0.49, u).tolist() == [True, True, False, False, True, False]
+    assert accepted(old, new, torch.tensor(0.51), u).tolist() == [True, True, True, False, True, False]
+    assert accepted(old, new, torch.tensor(0.49), u).tolist() == [True, True, False, False, True, False]
 
 
 def test_a_replica_draws_the_same_moves_whatever_its_neighbours() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pruning_core.losses import (
     modified_rejection_loss,
-    pruner_gradients,
     pruner_losses,
+    pruner_losses_and_gradients,
     rejection_loss,
     selection_loss,
 )
@@ -147,7 +147,10 @@ def test_gradients_of_the_pruner_losses(rejection: str, widths: tuple[int, ...],
     selection, rejected = pruner_losses(weights, keeps, rejection)
     expected = torch.autograd.grad((selection + 0.7 * rejected).sum(), weights)
     with torch.no_grad():
-        gradients = pruner_gradients(weights, keeps, rejection, 0.7)
+        *losses, gradients = pruner_losses_and_gradients(
+            weights, keeps, rejection, torch.full((4,), 0.7, dtype=torch.float64)
+        )
+    torch.testing.assert_close(losses, [selection.detach(), rejected.detach()], rtol=1e-12, atol=1e-15)
     for gradient, of_autograd in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient, of_autograd, rtol=1e-9, atol=1e-15)
 
@@ -160,5 +163,5 @@ def test_gradients_of_the_pruner_losses_where_gates_round_to_0_and_1(rejection: 
     selection, rejected = pruner_losses([weights], [20], rejection)
     (expected,) = torch.autograd.grad((selection + rejected).sum(), weights)
     with torch.no_grad():
-        gradient = pruner_gradients([weights], [20], rejection, 1.0)[0]
+        gradient = pruner_losses_and_gradients([weights], [20], rejection, torch.ones(2))[2][0]
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=0)

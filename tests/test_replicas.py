@@ -273,7 +273,7 @@ def test_the_gradient_of_the_cross_entropy(classes: int, smoothing: float) -> No
     logits = (3 * torch.randn(4, 6, classes, generator=generator, dtype=torch.float64)).requires_grad_()
     y = torch.randint(classes, (4, 6), generator=generator)
     (expected,) = torch.autograd.grad(cross_entropy(logits, y, smoothing).sum(), logits)
-    loss, gradient = cross_entropy_and_gradient(logits.detach(), y, smoothing)
+    loss, gradient = cross_entropy_and_gradient(logits.detach(), y, torch.full((4,), smoothing).double())
     torch.testing.assert_close(loss, cross_entropy(logits, y, smoothing).detach())
     torch.testing.assert_close(gradient, expected)
 
