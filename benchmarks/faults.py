@@ -197,7 +197,7 @@ def workers(driver: int) -> list[int]:
     for line in processes.stdout.splitlines()[1:]:
         pid, parent, arguments = line.split(None, 2)
         parents[int(pid)] = int(parent)
-        if arguments.startswith("ray::ImplicitFunc"):
+        if arguments.startswith(("ray::ImplicitFunc", "ray::SharedEngine")):
             found.append(int(pid))
 
     def descends(pid: int) -> bool:

@@ -6,6 +6,7 @@ without waiting for the device.
 
 from collections.abc import Hashable, Sequence
 from copy import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,29 @@ from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
+
+
+def equal_batches(rows: int, most: int) -> int:
+    """The size of as few equal batches as the rows allow, at most `most` each."""
+    return rows // -(-rows // most)
+
+
+def aligned(replicas: int, batch: int, widths: Sequence[int]) -> bool:
+    """Whether the matrices of R stacked networks, and of their batches, end at multiples of 64 bytes.
+
+    Args:
+        replicas: R.
+        batch: B.
+        widths: of all layers, from the inputs to the classes.
+    """
+    sizes = [batch * width for width in widths] + [a * b for a, b in pairwise(widths)]
+    return all(replicas * size % 16 == 0 for size in sizes)
+
+
+def step_bytes(replicas: int, batch: int, widths: Sequence[int]) -> int:
+    """About how much memory a step goes through: parameters with all that Adam keeps, and a batch in all layers."""
+    parameters = sum(a * b for a, b in pairwise(widths))
+    return 4 * replicas * (6 * parameters + batch * (2 * widths[0] + 5 * sum(widths[1:])))
 
 
 class InnerLoop:
@@ -45,8 +69,8 @@ class InnerLoop:
         self.replicas = replicas
         self.random = random
         self.x, self.y = x, y
-        self.steps = -(-len(y) // batch_size)
-        self.batch_size = len(y) // self.steps
+        self.batch_size = equal_batches(len(y), batch_size)
+        self.steps = len(y) // self.batch_size
         units = [w.shape[1] for w in replicas.pruner_weights]
         self.smoothing_R = torch.full((len(replicas),), config.label_smoothing, device=x.device)
         self.rejection_weight_R = torch.full((len(replicas),), config.rejection_weight, device=x.device)
@@ -63,19 +87,16 @@ class InnerLoop:
     def kind(self) -> Hashable | None:
         """What two loops must have in common to be joined: data, batches, layers, n, the losses' and chain's form.
 
-        None on a CPU where a joined replica would not be the same to the last bit, since a product of matrices depends
-        on how far they are from a multiple of 64 bytes: only parts whose matrices end at one are joined.
+        None on a CPU, of which one thread is used, where a joined replica would not be the same to the last bit: a
+        product of matrices depends on how far they are from a multiple of 64 bytes, so each part must end at one.
         """
         replicas, config = self.replicas, self.config
         layers = tuple((name, p.shape[1:], p.dtype, p.requires_grad) for name, p in replicas.parameters.items())
         chain = config.proposals if self.chain else 0
         data = (self.x.data_ptr(), self.y.data_ptr(), self.batch_size)
         if self.x.device.type == "cpu":
-            matrices = [p[0] for p in replicas.parameters.values() if p.dim() == 3]
-            sizes = [self.x[0].numel() * self.batch_size]
-            sizes += [size for m in matrices for size in (m.numel(), len(m) * self.batch_size)]
-            aligned = all(len(replicas) * size % 16 == 0 for size in sizes)
-            if torch.get_num_threads() > 1 or not replicas.has_stacked_forward or not aligned:
+            widths = [self.x[0].numel(), *(p.shape[1] for p in replicas.parameters.values() if p.dim() == 3)]
+            if not (replicas.has_stacked_forward and aligned(len(replicas), self.batch_size, widths)):
                 return None
         return type(replicas.network), layers, tuple(replicas.keeps), config.rejection, chain, data
 

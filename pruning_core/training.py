@@ -29,6 +29,11 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def default_batch(config: TrialConfig, rows: int) -> int:
+    """How many rows a training step takes at most: `batch_size`, or what stands for it where it is None."""
+    return config.batch_size or min(LARGEST_DEFAULT_BATCH, -(-rows // 8))
+
+
 def train(
     config: TrialConfig,
     data: Dataset,
@@ -70,7 +75,7 @@ class Training:
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
         train = self.data.train
-        batch_size = config.batch_size or min(LARGEST_DEFAULT_BATCH, -(-len(train.y) // 8))
+        batch_size = default_batch(config, len(train.y))
         self.loop = InnerLoop(config, self.replicas, self.random, train.x, train.y, batch_size)
         self.units = [w.shape[1] for w in self.replicas.pruner_weights]
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)

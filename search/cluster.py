@@ -96,7 +96,8 @@ def _join(address: str, study: Study, output: Path) -> None:
 
 
 def _init(**options: Any) -> None:
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    namespace = f"deeppp-{secrets.token_hex(8)}"  # of this driver's own: its engines have names
+    ray.init(namespace=namespace, log_to_driver=False, logging_level=logging.ERROR, **options)
 
 
 def living_nodes() -> list[Node]:

@@ -22,6 +22,7 @@ from ray.tune.experiment import Trial
 from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from search.confirmation import read_network
+from search.folders import checkpoints, trial_folder
 from search.keeps import by_keep, confirmed_by_keep
 from search.optuna_trials import NODE, completed_fraction, last_accuracy, with_keep
 from search.pareto import points
@@ -29,7 +30,6 @@ from search.study import Study
 from search.summary import TrialEnding
 from search.terminal import SearchDisplay, warn
 from search.tracking import SearchEnding, Tracking, TrackingError
-from search.trainable import checkpoints, trial_folder
 
 ENDINGS: dict[TrialState, TrialEnding] = {
     TrialState.COMPLETE: "complete",

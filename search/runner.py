@@ -25,6 +25,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import optuna
+import ray
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
@@ -35,8 +36,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.datasets import Dataset
 from search.addresses import Places, without_password
-from search.cluster import measure_resources
+from search.cluster import measure_resources, slots
 from search.confirmation import Confirmed, confirm, winner, write_network
+from search.engine import trials_together
+from search.folders import trial_folder
 from search.halt import Halt, Halted, no_space
 from search.ledger import lock, open_ledger, search_folder
 from search.optuna_trials import completed, last_accuracy, with_keep
@@ -48,7 +51,7 @@ from search.study import Study, StudyError
 from search.summary import last_line
 from search.terminal import SearchDisplay
 from search.tracking import SearchEnding, Tracking, TrackingError
-from search.trainable import prune, trial_folder
+from search.trainable import prune, stop_engines
 
 WORKER_FAULTS = 3
 SECONDS_BETWEEN_REPORTS = 5
@@ -242,25 +245,29 @@ def _run_tune_once(
     searcher = StudySearcher(study, ledger, {trial["trial_id"]: trial["config"]["number"] for trial in in_tune})
     lost = [t for t in in_tune if _is_lost(t["status"], t["config"]["number"], ledger)]
     resume_errored: Any = ResumeConfig.ResumeType.RESUME if lost else ResumeConfig.ResumeType.SKIP
+    part, resources = data.without_test(), study.resources
+    together = trials_together(study, part, slots(resources))
     handler = signal.getsignal(signal.SIGINT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         analysis = tune.run(
-            tune.with_parameters(prune, data=data.without_test()),
+            tune.with_parameters(prune, data=[ray.put(part)]),
             name=folder.name,
             storage_path=str(folder.parent),
             config={
                 "folder": str(folder),
                 "first_seed": 0,
-                "threads": study.resources.threads,
-                "device": study.resources.device,
+                "threads": resources.threads,
+                "device": resources.device,
+                "together": together,
+                "worker": {"cpu": resources.cpu, "gpu": resources.gpu},
                 "stop_hopeless": study.search.early_stopping == "hopeless",
                 "report_after": 0 if study.search.early_stopping in ("asha", "median") else SECONDS_BETWEEN_REPORTS,
             },
             num_samples=-1,
             search_alg=StudySearch(searcher),
             scheduler=make_scheduler(study),
-            resources_per_trial={"cpu": study.resources.cpu or 1, "gpu": study.resources.gpu or 0},
+            resources_per_trial={"cpu": (resources.cpu or 1) / together, "gpu": (resources.gpu or 0) / together},
             resume_config=ResumeConfig(errored=resume_errored) if in_tune else None,
             max_failures=WORKER_FAULTS,
             reuse_actors=True,
@@ -272,6 +279,7 @@ def _run_tune_once(
         )
     finally:
         signal.signal(signal.SIGINT, handler)
+        stop_engines()
     return searcher, list(analysis.trials or ())
 
 

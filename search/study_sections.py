@@ -128,13 +128,15 @@ class Search(Section):
 
 
 class Resources(Section):
-    """What one trial occupies; fractions let several share a core or a GPU.
+    """What a worker occupies; fractions let several share a core or a GPU.
+
+    A worker trains one trial at a time or, where networks are so small that it pays, several in one batch.
 
     `resources: auto` leaves both to a measurement where the search runs; until then they are None.
     """
 
-    cpu: float | None = Field(1, gt=0, description="cores per trial")
-    gpu: float | None = Field(0, ge=0, description="GPUs per trial; a trial without one trains on the CPU")
+    cpu: float | None = Field(1, gt=0, description="cores per worker")
+    gpu: float | None = Field(0, ge=0, description="GPUs per worker; a worker without one trains on the CPU")
 
     @field_validator("gpu")
     @classmethod

@@ -1,165 +1,151 @@
-"""The core training function as a Ray Tune trainable: reports, checkpoints, early stopping, going on after a fault.
+"""A trial as Ray Tune knows it: a process that waits for what an engine trains.
 
-Runs in the workers, so it imports neither MLflow nor Optuna.
+There are as many of these processes as trials at once, several to a core, so this file imports neither PyTorch nor
+Optuna nor MLflow.
 """
 
-import json
-import math
-import pickle
-import shutil
-import tempfile
-import time
-import traceback
-import zipfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import torch
+import ray
 from ray import tune
+from ray.exceptions import RayError
+from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pruning_core.config import TrialConfig
-from pruning_core.datasets import Dataset
-from pruning_core.progress import completion_epochs
-from pruning_core.training import Training, train
+if TYPE_CHECKING:
+    from search.engine import Engine
 
-STATE = "state.pt"
-PARTIAL = "partial_"
-CURVE_POINTS = 10
-FAILURE = {
-    "epoch": 0,
-    "total_loss": math.nan,
-    "pruned_accuracy": math.nan,
-    "curve": [],
-    "completed": 0.0,
-    "completion_epoch": math.nan,
-    "active": math.nan,
-    "ended": True,
-    "stopped": "",
-}
+SECONDS_UNTIL_ABANDONED = 600
+ENGINE = "engine"
+CALLS_AT_ONCE = 256
+BATCH_COST, PROPOSAL_COST = 0.9, 0.35
+
+_own_engine: "Engine | None" = None
 
 
-def prune(config: Mapping[str, Any], data: Dataset) -> None:
-    """Trains one trial and reports to Tune at its end and now and then on the way, each time with a checkpoint.
-
-    A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `curve` (pairs of epoch and
-    that accuracy, at each tenth of `epochs` and now), `completed` (fraction of the replicas), `completion_epoch` (mean,
-    in which an incomplete replica counts as if it completed at the end of `epochs`), `active` (mean), `ended` (whether
-    the trial came to its own end), `stopped` (why it was given up, or "") and `error` (the traceback of what the
-    training raised, or ""). What the training raises is thus the trial's own failure; an error of any other kind is a
-    fault of the machine, after which Tune tries again.
-
-    A checkpoint is what the trial has come to (see `History.write`) and the state to go on from, in the trial's own
-    folder; only the newest stays. Tune knows nothing of it: its own ones are bound to its last snapshot, which is
-    seconds old when the driver dies.
+def prune(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> None:
+    """Has one trial trained and reports to Tune at its end and now and then on the way (see `Engine.report`).
 
     Args:
         config: `number`, `folder` (of the search), `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`,
-            `device`, `stop_hopeless`, and `report_after`: the seconds that pass before the next tenth of the epochs is
-            reported.
-        data: the data without its test part.
+            `device`, `stop_hopeless`, `report_after`: the seconds that pass before the next tenth of the epochs is
+            reported; `together`: how many trials share a worker, and `worker`: what of `cpu` and `gpu` that is.
+        data: a reference to the data without its test part.
     """
-    torch.set_num_threads(config["threads"])
-    folder = trial_folder(Path(config["folder"]), config["number"])
-    due = reports_due(config, data, folder)
+    engine: Engine | Remote = own_engine(config, data) if config["together"] == 1 else shared_engine(config, data)
+    result: dict[str, Any] = {"ended": False}
+    while not result["ended"]:
+        result = engine.report(config)
+        tune.report(result)
+
+
+def own_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> "Engine":
+    """The engine of this process, for trials that share nothing."""
+    global _own_engine
+    from search.engine import Engine
+
+    if _own_engine is None:
+        _own_engine = Engine(ray.get(data[0]), config["threads"], config["device"])
+    return _own_engine
+
+
+class SharedEngine:
+    """An `Engine` in a process of its own. It ends when no trial has asked it for a while: its search is dead."""
+
+    def __init__(self, threads: int, device: str, gpus: str, data: list[ray.ObjectRef]) -> None:
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus
+        from search.engine import Engine
+
+        abandoned = (SECONDS_UNTIL_ABANDONED, lambda: os._exit(0))
+        self.engine = Engine(ray.get(data[0]), threads, device, abandoned)
+
+    def join(self, config: Mapping[str, Any], expected: list[int]) -> bool:
+        return self.engine.join(config, expected)
+
+    def trials(self) -> list[Mapping[str, Any]]:
+        return self.engine.trials()
+
+    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return self.engine.report(config)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """An engine in another process."""
+
+    actor: Any
+
+    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = ray.get(self.actor.report.remote(config))
+        return result
+
+
+def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remote:
+    """The engine of this node, and of the GPUs that Ray gave this trial, that trains fastest with this trial, too.
+
+    Trials that start at the same moment must see each other: an engine takes one in only if nothing has changed since.
+    """
+    node = ray.get_runtime_context().get_node_id()
+    gpus = ",".join(map(str, ray.get_gpu_ids()))
+    options: dict[str, Any] = {
+        "num_cpus": 0,
+        "max_concurrency": CALLS_AT_ONCE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
+    }
+    names = [f"{ENGINE} {worker} on {gpus or 'CPUs'} of {node}" for worker in range(workers(config["worker"], node))]
     while True:
-        try:
-            run, stopped = next(due)
-        except StopIteration:
-            return
-        except Exception:
-            tune.report(FAILURE | {"error": traceback.format_exc()})
-            return
-        report(run, stopped, folder)
+        running = set(list_named_actors())
+        engines = [ray.get_actor(name) if name in running else None for name in names]
+        trials: list[list[Mapping[str, Any]]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
+        best = min(range(len(names)), key=lambda i: preference(config, trials[i]))
+        actor: Any = ray.remote(SharedEngine).options(name=names[best], **options)
+        engine: Any = actor.remote(config["threads"], config["device"], gpus, data)
+        if ray.get(engine.join.remote(config, [trial["number"] for trial in trials[best]])):
+            return Remote(engine)
 
 
-def reports_due(config: Mapping[str, Any], data: Dataset, folder: Path) -> Iterator[tuple[Training, str]]:
-    """Trains, and yields whenever a report is due: the run, and why it is given up now, or ""."""
-    trial_config = TrialConfig(**config["hyperparameters"])
-    seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
-    run = train(trial_config, data, seeds, device=config["device"])
-    stopped = restore(run, folder)
-    if stopped or run.finished:
-        yield run, stopped
-        return
-    reported = time.monotonic()
-    for record in run:
-        stopped = (run.history.hopeless() or "") if config["stop_hopeless"] and not run.finished else ""
-        waited = time.monotonic() - reported >= config["report_after"]
-        if stopped or run.finished or (waited and record.epoch % _curve_step(trial_config) == 0):
-            yield run, stopped
-            reported = time.monotonic()
-        if stopped:
-            return
+def workers(worker: Mapping[str, float], node: str) -> int:
+    """How many workers a GPU has room for, or where they train on CPUs, a node."""
+    if worker["gpu"]:
+        return max(1, int(1 / worker["gpu"]))
+    cores = next(entry["Resources"].get("CPU", 1) for entry in ray.nodes() if entry["NodeID"] == node)
+    return max(1, int(cores / worker["cpu"]))
 
 
-def report(run: Training, stopped: str, folder: Path) -> None:
-    """Reports the last epoch to Tune, after a checkpoint of it; from then on the checkpoint before it is gone."""
-    last = run.history.records[-1]
-    checkpoint = folder / f"checkpoint_{last.epoch:06d}"
-    if not checkpoint.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
-        run.history.write(partial, run.selected())
-        torch.save({"training": run.state_dict(), "stopped": stopped}, partial / STATE)
-        partial.rename(checkpoint)
-    for older in checkpoints(folder)[1:]:
-        shutil.rmtree(older, ignore_errors=True)
-    tune.report(
-        {
-            "epoch": last.epoch,
-            "total_loss": float(last.total_loss.mean()),
-            "pruned_accuracy": float(last.pruned_accuracy.mean()),
-            "curve": _curve(run),
-            "completed": float(last.complete.mean()),
-            "completion_epoch": _completion_epoch(run),
-            "active": float(last.active.mean()),
-            "ended": run.finished or bool(stopped),
-            "stopped": stopped,
-            "error": "",
-        }
-    )
+def preference(config: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> tuple[bool, float, float]:
+    """How little an engine with these trials suits one more; the least is best.
 
-
-def _curve_step(config: TrialConfig) -> int:
-    return max(1, config.epochs // CURVE_POINTS)
-
-
-def _curve(run: Training) -> list[tuple[int, float]]:
-    step, records = _curve_step(run.config), run.history.records
-    shown = [*records[step - 1 :: step], records[-1]]
-    return [(record.epoch, float(record.pruned_accuracy.mean())) for record in shown]
-
-
-def _completion_epoch(run: Training) -> float:
-    epochs = completion_epochs(run.history.array("complete").astype(bool))
-    return sum(run.config.epochs if epoch is None else epoch for epoch in epochs) / len(epochs)
-
-
-def trial_folder(search_folder: Path, number: int) -> Path:
-    """Where a trial of the search in a folder keeps what it leaves behind."""
-    return search_folder / f"trial_{number:05d}"
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a trial's folder, newest first; one that bears this name is whole."""
-    return sorted(folder.glob("checkpoint_*"), reverse=True)
-
-
-def restore(run: Training, folder: Path) -> str:
-    """Brings a run back to the newest checkpoint in its trial's folder; returns why it was stopped, or "".
-
-    What a power cut left unreadable is removed, and what a killed worker left half written.
+    An idle engine comes first, then the one where the trial makes an epoch of all the least longer, which brings those
+    together that share a batch, then the one with the shorter epoch.
     """
-    for partial in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(partial, ignore_errors=True)
-    for checkpoint in checkpoints(folder):
-        try:
-            json.loads((checkpoint / "trial.json").read_text())
-            state = torch.load(checkpoint / STATE, weights_only=True, map_location=run.settled_R.device)
-        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
-            shutil.rmtree(checkpoint, ignore_errors=True)
-            continue
-        run.load_state_dict(state["training"])
-        return state["stopped"]
-    return ""
+    others = [trial for trial in trials if trial["number"] != config["number"]]
+    before = epoch_cost(others)
+    return bool(others), epoch_cost([*others, config]) - before, before
+
+
+def epoch_cost(trials: Sequence[Mapping[str, Any]]) -> float:
+    """How long an engine takes for an epoch of each trial, in units of what one without a chain adds to a batch.
+
+    That there is a batch at all costs `BATCH_COST` (benchmarks/README).
+    """
+    batches: dict[tuple[int, int], list[float]] = {}
+    for values in (trial["hyperparameters"] for trial in trials):
+        proposals = values["proposals"] if values["strategy"] == "markov" else 0
+        batches.setdefault((proposals, values["keep"]), []).append(1 + PROPOSAL_COST * proposals)
+    return sum(BATCH_COST * costs[0] + sum(costs) for costs in batches.values())
+
+
+def stop_engines() -> None:
+    """Ends the engines that this driver's trials have started."""
+    with suppress(RayError):
+        for name in list_named_actors():
+            if name.startswith(ENGINE):
+                with suppress(ValueError):  # it has ended meanwhile
+                    ray.kill(ray.get_actor(name))

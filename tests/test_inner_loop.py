@@ -4,18 +4,20 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig
-from pruning_core.datasets import Dataset
+from pruning_core.datasets import Dataset, Part
 from pruning_core.history import QUANTITIES
-from pruning_core.inner_loop import InnerLoop
+from pruning_core.inner_loop import InnerLoop, aligned
 from pruning_core.replicas import Replicas
 from pruning_core.training import Training, train, train_epoch
 
 EPOCHS = 12
 
 
-def run(data: Dataset, values: dict[str, Any], seeds: range = range(3)) -> Training:
+def run(data: Dataset, values: dict[str, Any], seeds: range = range(8)) -> Training:
     config = TrialConfig.model_validate({"keep": 3, "hidden": (16,), "epochs": EPOCHS, "settle_epochs": 4, **values})
     return train(config, data, seeds, device="cpu")
 
@@ -27,14 +29,14 @@ def assert_same(joined: Training, alone: Training) -> None:
     assert joined.selected() == alone.selected()
 
 
-DIFFERENT = [
+DIFFERENT: list[dict[str, Any]] = [
     {},
     {"learning_rate": 0.02, "weight_decay": 0.1, "label_smoothing": 0.0},
     {"strategy": "plateau", "pruner_learning_rate": 0.3, "rejection_weight": 0.4},
     {"strategy": "fixed", "lambda_start": 3.0, "initial_weight": 1.0},
     {"strategy": "ratio", "window": 3, "label_smoothing": 0.3},
 ]
-CHAINS = [
+CHAINS: list[dict[str, Any]] = [
     {"strategy": "markov"},
     {"strategy": "markov", "delta": 0.3, "block": 1.0},
     {"strategy": "markov", "temperature": 0.01, "alpha": "plateau"},
@@ -44,7 +46,7 @@ CHAINS = [
 
 @pytest.mark.parametrize("several", [DIFFERENT, CHAINS], ids=["back-propagation", "chain"])
 def test_runs_that_join_train_as_each_would_alone(data: Dataset, several: list[dict[str, Any]]) -> None:
-    seeds = [range(k, k + 1 + k % 3) for k in range(len(several))]
+    seeds = [range(k, k + 8 * (1 + k % 2)) for k in range(len(several))]
     runs = [run(data, values, of_run) for values, of_run in zip(several, seeds, strict=True)]
     loop = InnerLoop.joined([r.loop for r in runs])
     for _ in range(EPOCHS):
@@ -93,7 +95,7 @@ def test_a_run_is_saved_and_gone_on_with_apart_from_those_it_trained_with(data: 
 
 @pytest.mark.parametrize(
     "values",
-    [{"keep": 4}, {"hidden": (8,)}, {"rejection": "plain"}, {"strategy": "markov"}, {"batch_size": 7}],
+    [{"keep": 4}, {"hidden": (8,)}, {"rejection": "plain"}, {"strategy": "markov"}, {"batch_size": 14}],
 )
 def test_loops_of_another_kind_do_not_join(data: Dataset, values: dict[str, Any]) -> None:
     assert run(data, values).loop.kind != run(data, {}).loop.kind
@@ -104,10 +106,46 @@ def test_loops_of_one_kind_join_whatever_their_hyperparameters_are(data: Dataset
     assert len({run(data, values).loop.kind for values in CHAINS}) == 1
 
 
+@pytest.mark.parametrize("values", [{"batch_size": 13, "hidden": (15,)}, {"batch_size": 15, "hidden": (14, 3)}])
+def test_loops_that_would_not_train_the_same_to_the_last_bit_join_none(data: Dataset, values: dict[str, Any]) -> None:
+    assert run(data, values).loop.kind is None
+
+
+@settings(max_examples=12)
+@given(
+    features=st.integers(4, 70),
+    hidden=st.lists(st.integers(2, 70), max_size=2),
+    classes=st.integers(2, 10),
+    batch=st.integers(2, 64),
+    parts=st.integers(2, 4),
+    chain=st.booleans(),
+)
+def test_runs_of_any_shape_that_may_join_train_the_same_to_the_last_bit(
+    features: int, hidden: list[int], classes: int, batch: int, parts: int, chain: bool
+) -> None:
+    assume(aligned(8, batch, (features, *hidden, classes)))
+    generator = torch.Generator().manual_seed(features)
+    part = Part(torch.randn(3 * batch, features, generator=generator), torch.arange(3 * batch) % classes)
+    names = tuple(f"x{i}" for i in range(features)), tuple(map(str, range(classes)))
+    zeros, ones = torch.zeros(features), torch.ones(features)
+    shape = Dataset("noise", *names, part, part, part, zeros, ones, "noise", ())
+    several = (CHAINS if chain else DIFFERENT)[:parts]
+    values = [{**v, "keep": 2, "hidden": tuple(hidden), "batch_size": batch} for v in several]
+    runs = [run(shape, v) for v in values]
+    loop = InnerLoop.joined([r.loop for r in runs])
+    for _ in range(4):
+        train_epoch(runs, loop)
+    for joined, v in zip(runs, values, strict=True):
+        alone = run(shape, v)
+        for _ in range(4):
+            train_epoch([alone], alone.loop)
+        assert_same(joined, alone)
+
+
 def test_joined_replicas_share_their_tensors_with_the_parts(data: Dataset) -> None:
     parts = [run(data, values).replicas for values in DIFFERENT[:2]]
     whole = Replicas.joined(parts)
-    assert len(whole) == 6
+    assert len(whole) == 16
     with torch.no_grad():
-        whole.parameters["pruner.weight"][4] += 1
+        whole.parameters["pruner.weight"][9] += 1
     assert torch.equal(parts[1].parameters["pruner.weight"][1], parts[1].parameters["pruner.weight"][0] + 1)

@@ -10,12 +10,12 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from pruning_core.config import TrialConfig
+from search.engine import FAILURE
 from search.optuna_trials import CONSTRAINT, completed_fraction, directions, last_accuracy
 from search.pareto import pareto_set
 from search.sampler import StudySearcher, budget
 from search.space import known_points
 from search.study import Study
-from search.trainable import FAILURE
 
 
 def a_study(**search: Any) -> Study:
