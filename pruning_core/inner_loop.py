@@ -6,6 +6,7 @@ without waiting for the device.
 
 from collections.abc import Hashable, Sequence
 from copy import copy
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ class InnerLoop:
             [Group(network, config.learning_rate, config.weight_decay), Group(pruners, config.pruner_learning_rate)]
         )
 
-    @property
+    @cached_property
     def kind(self) -> Hashable | None:
         """What two loops must have in common to be joined: data, batches, layers, n, the losses' and chain's form.
 

@@ -116,10 +116,10 @@ class Engine:
         self.joined: dict[tuple[Member, ...], InnerLoop] = {}
         threading.Thread(target=self._work, name="training", daemon=True).start()
 
-    def join(self, config: Mapping[str, Any], expected: Sequence[int] | None = None) -> bool:
+    def join(self, config: Mapping[str, Any], expected: Sequence[int]) -> bool:
         """Takes a trial in, unless the trials here are no longer the `expected` ones."""
         with self.changed:
-            if expected is not None and list(expected) != self._numbers():
+            if list(expected) != self._numbers():
                 return False
             member = self.members.setdefault(config["number"], Member(config))
             member.last_asked = time.monotonic()
@@ -225,6 +225,7 @@ class Engine:
         except Exception:
             if len(group) == 1:
                 self._end(group[0], FAILURE | {"error": traceback.format_exc()})
+                return
             for member in group:  # whose failure it is shows when each goes on from its checkpoint by itself
                 member.run, member.alone = None, True
             return

@@ -5,6 +5,7 @@ Optuna nor MLflow.
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SECONDS_UNTIL_ABANDONED = 600
 ENGINE = "engine"
 CALLS_AT_ONCE = 256
+SECONDS_TO_LOOK_AGAIN = 0.1
 BATCH_COST, PROPOSAL_COST = 0.9, 0.35
 
 _own_engine: "Engine | None" = None
@@ -86,29 +88,38 @@ class Remote:
 
 
 def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remote:
-    """The engine of this node, and of the GPUs that Ray gave this trial, that trains fastest with this trial, too.
-
-    Trials that start at the same moment must see each other: an engine takes one in only if nothing has changed since.
-    """
+    """The engine of this node, and of the GPUs that Ray gave this trial, that trains fastest with this trial, too."""
     node = ray.get_runtime_context().get_node_id()
     gpus = ",".join(map(str, ray.get_gpu_ids()))
-    options: dict[str, Any] = {
-        "num_cpus": 0,
-        "max_concurrency": CALLS_AT_ONCE,
-        "lifetime": "detached",
-        "get_if_exists": True,
-        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
-    }
     names = [f"{ENGINE} {worker} on {gpus or 'CPUs'} of {node}" for worker in range(workers(config["worker"], node))]
     while True:
-        running = set(list_named_actors())
-        engines = [ray.get_actor(name) if name in running else None for name in names]
-        trials: list[list[Mapping[str, Any]]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
-        best = min(range(len(names)), key=lambda i: preference(config, trials[i]))
-        actor: Any = ray.remote(SharedEngine).options(name=names[best], **options)
-        engine: Any = actor.remote(config["threads"], config["device"], gpus, data)
-        if ray.get(engine.join.remote(config, [trial["number"] for trial in trials[best]])):
-            return Remote(engine)
+        with suppress(ActorDiedError, ActorUnavailableError, ValueError):  # one was killed just now
+            if engine := _joined_engine(config, data, names, gpus, node):
+                return Remote(engine)
+        time.sleep(SECONDS_TO_LOOK_AGAIN)
+
+
+def _joined_engine(
+    config: Mapping[str, Any], data: list[ray.ObjectRef], names: Sequence[str], gpus: str, node: str
+) -> Any | None:
+    """The best of these engines, started if need be; None if it has taken in another trial meanwhile.
+
+    So trials that start at the same moment see each other.
+    """
+    running = set(list_named_actors())
+    engines = [ray.get_actor(name) if name in running else None for name in names]
+    trials: list[list[Mapping[str, Any]]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
+    best = min(range(len(names)), key=lambda i: preference(config, trials[i]))
+    actor: Any = ray.remote(SharedEngine).options(
+        name=names[best],
+        num_cpus=0,
+        max_concurrency=CALLS_AT_ONCE,
+        lifetime="detached",
+        get_if_exists=True,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+    )
+    engine = actor.remote(config["threads"], config["device"], gpus, data)
+    return engine if ray.get(engine.join.remote(config, [trial["number"] for trial in trials[best]])) else None
 
 
 def workers(worker: Mapping[str, float], node: str) -> int:
