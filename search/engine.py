@@ -202,7 +202,7 @@ class Engine:
         """Prepares a trial, or brings it back to its newest checkpoint."""
         config = member.config
         try:
-            trial_config = TrialConfig(**config["hyperparameters"])
+            trial_config = TrialConfig.model_validate_json(config["hyperparameters"])
             seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
             member.run = train(trial_config, self.data, seeds, device=self.device)
             stopped = restore(member.run, member.folder)

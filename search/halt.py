@@ -5,11 +5,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import TrialState
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.ledger import Ledger
 from search.study import Study
 from search.summary import last_line
 
@@ -29,7 +29,7 @@ class Halt(Callback):
         folder: of the search, on the disk that may be full.
     """
 
-    def __init__(self, study: Study, ledger: optuna.Study, folder: Path) -> None:
+    def __init__(self, study: Study, ledger: Ledger, folder: Path) -> None:
         self.study = study
         self.ledger = ledger
         self.folder = folder
@@ -43,9 +43,10 @@ class Halt(Callback):
 
     def _too_many_failures(self) -> str:
         most = self.study.search.max_failures
-        trials = self.ledger.get_trials(deepcopy=False) if most is not None else []
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-        if most is None or len(failed) <= most:
+        if most is None:
+            return ""
+        failed = [trial for trial in self.ledger.trials if trial.state == TrialState.FAIL]
+        if len(failed) <= most:
             return ""
         last = last_line(failed[-1].user_attrs.get("error", "the loss is not finite"))
         return f"{len(failed)} trials failed, more than search.max_failures = {most}, the last one with {last}"

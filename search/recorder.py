@@ -14,16 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from pruning_core.config import TrialConfig
 from pruning_core.datasets import Dataset
 from search.confirmation import read_network
 from search.folders import checkpoints, trial_folder
 from search.keeps import by_keep, confirmed_by_keep
+from search.ledger import Ledger
 from search.optuna_trials import NODE, completed_fraction, last_accuracy, with_keep
 from search.pareto import points
 from search.study import Study
@@ -46,7 +45,7 @@ class Recorder(Callback):
 
     Args:
         study: the study file.
-        ledger: the search's Optuna study.
+        ledger: the search's trials.
         tracking: where trials are logged.
         display: what the user sees.
         folder: of the Tune experiment; trial k lies in `trial_0000k`, the winner's network in `winner`.
@@ -56,7 +55,7 @@ class Recorder(Callback):
     def __init__(
         self,
         study: Study,
-        ledger: optuna.Study,
+        ledger: Ledger,
         tracking: Tracking,
         display: SearchDisplay,
         folder: Path,
@@ -88,7 +87,7 @@ class Recorder(Callback):
 
     def setup(self, *arguments: Any, **info: Any) -> None:
         """Shows the trials that ended before a resume."""
-        for trial in self.ledger.get_trials(deepcopy=False):
+        for trial in self.ledger.trials:
             if trial.state.is_finished():
                 self._show(trial, here=False)
 
@@ -96,12 +95,16 @@ class Recorder(Callback):
         """A trial begins, or begins again after a fault."""
         number = trial.config["number"]
         self.display.trial_started(number)
-        config = TrialConfig(**trial.config["hyperparameters"])
-        self.tasks.put(lambda: self.tracking.start_trial(number, config.used()))
+        self.tasks.put(lambda: self._start(self.ledger.trials[number]))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial came to its end or was stopped; Optuna has been told already."""
+        """A trial came to its end or was stopped; Optuna has been told already.
+
+        Tune keeps its trials to the end of the search: let go of the largest part, statistics of every number reported.
+        """
         self.ended(trial.config["number"])
+        metadata = trial.run_metadata
+        metadata.metric_analysis, metadata.metric_n_steps, metadata.last_result = {}, {}, {}
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial lost its worker and will go on from its checkpoint."""
@@ -113,15 +116,12 @@ class Recorder(Callback):
 
     def ended(self, number: int) -> None:
         """A trial is at its end in Optuna: it is shown and logged."""
-        ended = self._ledger_trial(number)
+        ended = self.ledger.trials[number]
         self._show(ended, here=True)
         self.tasks.put(lambda: self._log(ended))
 
     def _show(self, trial: FrozenTrial, here: bool) -> None:
         self.display.trial_ended(trial, last_accuracy(trial), completed_fraction(trial), here)
-
-    def _ledger_trial(self, number: int) -> FrozenTrial:
-        return self.ledger.get_trials(deepcopy=False)[number]
 
     def _start(self, trial: FrozenTrial) -> str:
         return self.tracking.start_trial(trial.number, self.study.trial_config(trial.params).used())
@@ -174,12 +174,12 @@ class Recorder(Callback):
         Raises:
             TrackingError: it could not all be delivered.
         """
-        for trial in self.ledger.get_trials(deepcopy=False):
+        for trial in self.ledger.trials:
             if trial.state.is_finished():
                 self._log(trial)
         for each in [result, *result.get("keeps", {}).values()]:
             for entry in [*each.get("pareto", ()), *each.get("strategies", {}).values()]:
-                entry["run_id"] = self._start(self._ledger_trial(entry["trial"]))
+                entry["run_id"] = self._start(self.ledger.trials[entry["trial"]])
         for each in by_keep(result).values():
             for entry in each.get("strategies", {}).values():
                 self.tracking.log_confirmation(entry["trial"], entry, self._left_by(entry["trial"]))
@@ -197,7 +197,7 @@ class Recorder(Callback):
 
     def _draw(self, result: dict[str, Any], to: Path) -> None:
         """Draws what the study calls for: of two objectives the Pareto front, of several n the accuracy against n."""
-        trials = self.ledger.get_trials(deepcopy=False)
+        trials = self.ledger.trials
         for keep, each in by_keep(result).items():
             if each.get("pareto"):
                 from search.report_figures import pareto  # loads what most searches do not need

@@ -41,17 +41,18 @@ from search.confirmation import Confirmed, confirm, winner, write_network
 from search.engine import trials_together
 from search.folders import trial_folder
 from search.halt import Halt, Halted, no_space
-from search.ledger import lock, open_ledger, search_folder
+from search.ledger import Ledger, lock, open_ledger, search_folder
 from search.optuna_trials import completed, last_accuracy, with_keep
 from search.pareto import pareto_set
 from search.recorder import WINNER, Recorder, save_result, saved_result
 from search.sampler import StudySearch, StudySearcher, budget
 from search.scheduler import make_scheduler
+from search.shared_engine import stop_engines
 from search.study import Study, StudyError
 from search.summary import last_line
 from search.terminal import SearchDisplay
 from search.tracking import SearchEnding, Tracking, TrackingError
-from search.trainable import prune, stop_engines
+from search.trainable import prune
 
 WORKER_FAULTS = 3
 SECONDS_BETWEEN_REPORTS = 5
@@ -101,14 +102,14 @@ def search(
         ray_is_up()
         study = study.model_copy(update={"resources": measure_resources(study, data)})
     ledger = open_ledger(study, data, places.storage, output, resume)
-    label = ledger.study_name
+    label = ledger.label
     folder = search_folder(output, label)
     with lock(folder):
         try:
             recorder = open_recorder(study, data, ledger, places, resume, display)
         except StudyError:
             if not resume:
-                optuna.delete_study(study_name=label, storage=ledger._storage)
+                optuna.delete_study(study_name=label, storage=ledger.study._storage)
                 (folder / "lock").unlink()
                 folder.rmdir()
             raise
@@ -125,7 +126,7 @@ def search(
             gc.freeze()
             run_tune(study, ledger, data, recorder, resume)
             display.confirming()
-            trials = ledger.get_trials(deepcopy=False)
+            trials = ledger.trials
             confirmed = {keep: confirm(study.at(keep), with_keep(trials, keep), data) for keep in study.data.keeps}
             result |= summarise(study, ledger, confirmed, time.monotonic() - started)
             best = confirmed[study.data.keeps[0]].get(result["winner"])
@@ -142,8 +143,8 @@ def search(
             display.end()
             recorder.close(result, ending)
             with suppress(SQLAlchemyError, StorageInternalError):  # the storage may be what ended the search
-                seconds = ledger.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
-                ledger.set_user_attr("earlier_seconds", seconds)
+                seconds = ledger.study.user_attrs.get("earlier_seconds", 0.0) + time.monotonic() - started
+                ledger.study.set_user_attr("earlier_seconds", seconds)
     return result
 
 
@@ -154,7 +155,7 @@ def sync(study: Study, data: Dataset, places: Places) -> str:
         StudyError: there is no such search, it is running, or MLflow does not take it all.
     """
     ledger = open_ledger(study, data, places.storage, places.output, resume=True)
-    folder = search_folder(places.output, ledger.study_name)
+    folder = search_folder(places.output, ledger.label)
     with lock(folder):
         recorder = open_recorder(study, data, ledger, places, True, SearchDisplay())
         result, ending = saved_result(folder)
@@ -164,15 +165,15 @@ def sync(study: Study, data: Dataset, places: Places) -> str:
         except TrackingError as error:
             raise StudyError(str(error)) from None
         save_result(folder, result, ending)
-    ended = sum(trial.state.is_finished() for trial in ledger.get_trials(deepcopy=False))
+    ended = sum(trial.state.is_finished() for trial in ledger.trials)
     where = without_password(recorder.tracking.tracking_uri)
-    return f"{ledger.study_name}: its {ended} trials and its end ({ending}) are in MLflow at {where}"
+    return f"{ledger.label}: its {ended} trials and its end ({ending}) are in MLflow at {where}"
 
 
 def open_recorder(
     study: Study,
     data: Dataset,
-    ledger: optuna.Study,
+    ledger: Ledger,
     places: Places,
     resume: bool,
     display: SearchDisplay,
@@ -185,7 +186,7 @@ def open_recorder(
     try:
         tracking = Tracking(places.tracking_uri, study.name, places.output / "mlartifacts")
         tracking.open_search(
-            ledger.study_name,
+            ledger.label,
             study.text,
             study.model_dump(mode="json"),
             {package: version(package) for package in PACKAGES},
@@ -195,7 +196,7 @@ def open_recorder(
         )
     except TrackingError as error:
         raise StudyError(str(error)) from None
-    return Recorder(study, ledger, tracking, display, search_folder(places.output, ledger.study_name), data)
+    return Recorder(study, ledger, tracking, display, search_folder(places.output, ledger.label), data)
 
 
 def one_line(error: BaseException) -> str:
@@ -204,7 +205,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(cause).__name__}: {cause}".split("[SQL:")[0].split())[:300]
 
 
-def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, resume: bool) -> None:
+def run_tune(study: Study, ledger: Ledger, data: Dataset, recorder: Recorder, resume: bool) -> None:
     """Trains all trials that are still to be trained.
 
     Tune itself takes a trial up again when its worker dies in training. What it leaves behind, such as a trial whose
@@ -232,13 +233,13 @@ def run_tune(study: Study, ledger: optuna.Study, data: Dataset, recorder: Record
     halt.check()
 
 
-def _is_lost(status: str, number: int, ledger: optuna.Study) -> bool:
+def _is_lost(status: str, number: int, ledger: Ledger) -> bool:
     """Whether Tune holds a trial for failed that has not failed, or of which it has not seen the end before a fault."""
-    return status == Trial.ERROR and ledger.get_trials(deepcopy=False)[number].state != TrialState.FAIL
+    return status == Trial.ERROR and ledger.trials[number].state != TrialState.FAIL
 
 
 def _run_tune_once(
-    study: Study, ledger: optuna.Study, data: Dataset, recorder: Recorder, halt: Halt, resume: bool
+    study: Study, ledger: Ledger, data: Dataset, recorder: Recorder, halt: Halt, resume: bool
 ) -> tuple[StudySearcher, list[Trial]]:
     folder = recorder.folder
     in_tune = _trials_in_tune(folder) if resume else []
@@ -301,7 +302,7 @@ def _trials_in_tune(folder: Path) -> list[dict[str, Any]]:
 
 
 def summarise(
-    study: Study, ledger: optuna.Study, confirmed: dict[int, dict[str, Confirmed]], seconds: float
+    study: Study, ledger: Ledger, confirmed: dict[int, dict[str, Confirmed]], seconds: float
 ) -> dict[str, Any]:
     """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored, and the run ids.
 
@@ -311,10 +312,10 @@ def summarise(
         confirmed: for every n the best of each strategy.
         seconds: that this run of the search took.
     """
-    trials = ledger.get_trials(deepcopy=False)
+    trials = ledger.trials
     replica_epochs = sum(t.user_attrs.get("epochs_run", 0) for t in trials) * study.training.seeds
     replica_epochs += sum(c.replica_epochs for best in confirmed.values() for c in best.values())
-    seconds += ledger.user_attrs.get("earlier_seconds", 0.0)
+    seconds += ledger.study.user_attrs.get("earlier_seconds", 0.0)
     states = Counter(t.state for t in trials)
     errors = Counter(
         last_line(t.user_attrs.get("error", "the loss is not finite")) for t in trials if t.state == TrialState.FAIL
@@ -322,7 +323,7 @@ def summarise(
     results = {keep: _result(study, with_keep(trials, keep), best) for keep, best in confirmed.items()}
     first, *others = results.values()
     return {
-        "study": ledger.study_name,
+        "study": ledger.label,
         "trials": len(trials),
         "failed": states[TrialState.FAIL],
         "stopped": states[TrialState.PRUNED],

@@ -8,7 +8,6 @@ same number of trials and an optimiser of its own, so that every sampler faces o
 import math
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -23,21 +22,30 @@ from ray.tune.search import Searcher
 from ray.tune.search.search_generator import SearchGenerator
 
 from search import space
-from search.ledger_writer import Ending, ledger_writer
+from search.ledger import Ledger
+from search.ledger_writer import Ending
 from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, NODE, directions
 from search.study import Study
 
+GP_TRIALS = 100
 
-def make_sampler(study: Study, seed: int) -> optuna.samplers.BaseSampler:
-    """The Optuna sampler that the study names, for one arm's share of the trials.
+
+def make_sampler(study: Study, name: str, seed: int, conditional: bool) -> optuna.samplers.BaseSampler:
+    """An Optuna sampler for one arm's share of the trials.
 
     For `grid` the points themselves are enqueued, so the sampler behind them does not matter.
+
+    Args:
+        study: the study file.
+        name: of the sampler, as `search.sampler` has it.
+        seed: of its random numbers.
+        conditional: whether trials of the arm differ in which hyperparameters they have.
     """
     startup = max(4, min(10, study.search.trials // len(study.arms) // 3))
-    match study.search.sampler:
+    match name:
         case "tpe":
             return optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=startup
+                seed=seed, multivariate=True, group=conditional, constant_liar=True, n_startup_trials=startup
             )
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
@@ -73,6 +81,9 @@ def budget(study: Study) -> int:
 class Optimiser:
     """One arm's optimiser: an Optuna study in memory that starts from the known points.
 
+    A Gaussian process takes ever longer over its next point, 0.2 s after 100 trials and more than a second after 500
+    (benchmarks/README), so that `gp` hands over to `tpe` after `GP_TRIALS`.
+
     Args:
         study: the study file.
         arm: the strategy, and n if there are several, whose hyperparameters are searched.
@@ -84,8 +95,8 @@ class Optimiser:
     def __init__(self, study: Study, arm: str, points: list[dict[str, Any]], past: list[FrozenTrial]) -> None:
         self.study = study
         self.fixed = study.arms[arm]
-        seed = study.search.seed + list(study.arms).index(arm) + 1000 * len(past)
-        self.memory = optuna.create_study(sampler=make_sampler(study, seed), directions=directions(study))
+        self.seed = study.search.seed + list(study.arms).index(arm) + 1000 * len(past)
+        self.memory = optuna.create_study(sampler=self._sampler(study.search.sampler), directions=directions(study))
         self.adopted: dict[int, optuna.Trial] = {}
         for trial in past:
             if trial.state.is_finished():
@@ -98,7 +109,14 @@ class Optimiser:
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         """The next point: the trial in memory, its values and their distributions, with what the arm fixes."""
+        asked = len(self.memory.get_trials(deepcopy=False))
+        if isinstance(self.memory.sampler, optuna.samplers.GPSampler) and asked >= GP_TRIALS:
+            self.memory.sampler = self._sampler("tpe")
         return self._fill(self.memory.ask())
+
+    def _sampler(self, name: str) -> optuna.samplers.BaseSampler:
+        conditional = "alpha" in space.searched(self.study, self.fixed["strategy"])
+        return make_sampler(self.study, name, self.seed, conditional)
 
     def _fill(self, trial: optuna.Trial) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         values, strategy = dict(self.fixed), self.fixed["strategy"]
@@ -123,15 +141,6 @@ def _suggest(trial: optuna.Trial, name: str, what: BaseDistribution) -> Any:
     return trial.suggest_categorical(name, what.choices)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A trial on its way: its id in the ledger, its twin in the optimiser's memory, and the epochs reported so far."""
-
-    id: int
-    in_memory: optuna.Trial
-    reported: set[int] = field(default_factory=set)
-
-
 class StudySearcher(Searcher):
     """Hands Tune one configuration after the other and tells Optuna how each ended.
 
@@ -141,23 +150,26 @@ class StudySearcher(Searcher):
 
     Args:
         study: the study file.
-        ledger: the Optuna study in the storage.
+        ledger: the search's trials.
         in_tune: the trials that Tune itself knows after a resume: Tune's id -> number.
+
+    Attributes:
+        running: the trials on their way, by number: their twins in the memory of their optimiser.
     """
 
-    def __init__(self, study: Study, ledger: optuna.Study, in_tune: Mapping[str, int] | None = None) -> None:
+    def __init__(self, study: Study, ledger: Ledger, in_tune: Mapping[str, int] | None = None) -> None:
         super().__init__(metric="pruned_accuracy", mode="max")
         self.study = study
         points = first_points(study)
         self.points = Counter(study.arm(point) for point in points)
         self.budget = budget(study)
         self.numbers: dict[str, int] = dict(in_tune or {})
-        self.writer = ledger_writer(ledger)
-        self.running: dict[int, Running] = {}
+        self.ledger = ledger
+        self.running: dict[int, optuna.Trial] = {}
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}
         known = set(self.numbers.values())
-        for trial in ledger.get_trials():
+        for trial in ledger.trials:
             past[study.arm(trial.params)].append(trial)
             if trial.number not in known:
                 self.orphans.append(trial)
@@ -166,8 +178,7 @@ class StudySearcher(Searcher):
             arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm]) for arm in study.arms
         }
         for trial in [t for trials in past.values() for t in trials if not t.state.is_finished()]:
-            in_memory = self.optimisers[study.arm(trial.params)].adopted[trial.number]
-            self.running[trial.number] = Running(trial._trial_id, in_memory, set(trial.intermediate_values))
+            self.running[trial.number] = self.optimisers[study.arm(trial.params)].adopted[trial.number]
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial: first those that a dead driver left behind, then new ones."""
@@ -175,12 +186,12 @@ class StudySearcher(Searcher):
             orphan = self.orphans.popleft()
             self.numbers[trial_id] = orphan.number
             return self._config(orphan.number, orphan.params)
-        number = sum(self.created.values())
         if not self.left():
             return Searcher.FINISHED
         arm = min(self.open_arms(), key=lambda a: self.created[a])
         in_memory, values, distributions = self.optimisers[arm].ask()
-        self.running[number] = Running(self.writer.begin(number, values, distributions), in_memory)
+        number = self.ledger.begin(values, distributions).number
+        self.running[number] = in_memory
         self.created[arm] += 1
         self.numbers[trial_id] = number
         return self._config(number, values)
@@ -196,27 +207,23 @@ class StudySearcher(Searcher):
         return max(0, self.budget - sum(self.created.values()))
 
     def _config(self, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {"number": number, "hyperparameters": self.study.trial_config(values).model_dump(mode="json")}
+        """What the trial's worker is told. A text, since Tune copies, flattens and keeps what lies in a dictionary."""
+        return {"number": number, "hyperparameters": self.study.trial_config(values).model_dump_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Takes in a report on the way; that of a trial's end is left to `on_trial_complete`.
+        """Takes in a report on the way. A step that was reported before a fault is not reported again."""
+        number = self.numbers[trial_id]
+        if number in self.running:
+            reports = self._reports(number, result)
+            self.ledger.report(number, reports, self._attributes(result))
+            _report(self.running[number], reports)
 
-        A step that was reported before a fault is not reported again.
-        """
-        running = self.running.get(self.numbers[trial_id])
-        if running is None or result["ended"]:
-            return
-        reports = self._reports(running, result)
-        running.reported.update(reports)
-        self.writer.report(running.id, reports, self._attributes(result))
-        for epoch, accuracy in reports.items():
-            running.in_memory.storage.set_trial_intermediate_value(running.in_memory._trial_id, epoch, accuracy)
-
-    def _reports(self, running: Running, result: dict[str, Any]) -> dict[int, float]:
+    def _reports(self, number: int, result: dict[str, Any]) -> dict[int, float]:
         """What a report adds to the trial's curve; with two objectives Optuna takes none."""
         if len(self.study.search.objectives) > 1:
             return {}
-        return {e: a for e, a in result["curve"] if math.isfinite(a) and e not in running.reported}
+        known = self.ledger.trials[number].intermediate_values
+        return {e: a for e, a in result["curve"] if math.isfinite(a) and e not in known}
 
     def _attributes(self, result: dict[str, Any]) -> dict[str, float]:
         """What stands for the curve's last point where there is no curve."""
@@ -230,10 +237,10 @@ class StudySearcher(Searcher):
         """
         number = self.numbers[trial_id]
         if number in self.running and not error and result is not None:
-            self._end(number, self._ending(self.running[number], result))
+            self._end(number, self._ending(number, result))
 
-    def _ending(self, running: Running, result: dict[str, Any]) -> Ending:
-        reports, attributes = self._reports(running, result), {NODE: result["hostname"], **self._attributes(result)}
+    def _ending(self, number: int, result: dict[str, Any]) -> Ending:
+        reports, attributes = self._reports(number, result), {NODE: result["hostname"], **self._attributes(result)}
         if result["error"]:
             attributes["error"] = result["error"]
         if not math.isfinite(result["total_loss"]):
@@ -254,12 +261,9 @@ class StudySearcher(Searcher):
 
     def _end(self, number: int, ending: Ending) -> None:
         """Tells the ledger, then the optimiser."""
-        running = self.running[number]
-        self.writer.end(running.id, ending)
-        del self.running[number]
-        trial = running.in_memory
-        for epoch, accuracy in ending.reports.items():
-            trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, accuracy)
+        self.ledger.end(number, ending)
+        trial = self.running.pop(number)
+        _report(trial, ending.reports)
         for name, value in ending.constraints.items():
             trial.set_constraint(name, value)
         trial.study.tell(trial, ending.values if ending.state == TrialState.COMPLETE else None, ending.state)
@@ -269,6 +273,11 @@ class StudySearcher(Searcher):
 
     def restore_from_dir(self, checkpoint_dir: str) -> None:
         """Restores nothing: the constructor has read the ledger."""
+
+
+def _report(trial: optuna.Trial, reports: Mapping[int, float]) -> None:
+    for epoch, accuracy in reports.items():
+        trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, accuracy)
 
 
 class StudySearch(SearchGenerator):

@@ -19,7 +19,8 @@ class LetsWorkersStart(FIFOScheduler):
         """The trial to be started or gone on with next, or None."""
         controller = tune_controller._tune_controller
         live = set(controller._actor_manager.live_actors)
-        waiting = [trial for trial in controller.get_trials() if trial.status in (Trial.PENDING, Trial.PAUSED)]
+        unfinished = sorted(tune_controller.get_live_trials(), key=lambda trial: trial.config["number"])
+        waiting = [trial for trial in unfinished if trial.status in (Trial.PENDING, Trial.PAUSED)]
         starting = {trial for trial in waiting if controller._trial_to_actor.get(trial) in live}
         controller.update_max_pending_trials(1 + len(starting))
         return min((t for t in waiting if t not in starting), key=lambda t: t.status == Trial.PAUSED, default=None)

@@ -22,7 +22,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.tracking import MlflowClient
@@ -87,14 +87,12 @@ class Tracking:
         self._doubtful = False  # after a failure: the server may have made a run and not have said so
         with self._reporting("open"), alone(tracking_uri):
             self._client = MlflowClient(tracking_uri)
-            self._writer = RunWriter(self._client, tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
-            if found is None:
-                self.experiment_id = self._create_experiment(artifact_root)
-            else:
-                self.experiment_id = found.experiment_id
-                if found.lifecycle_stage == "deleted":
-                    self._client.restore_experiment(found.experiment_id)
+            if found is not None and found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            self.experiment_id = found.experiment_id if found else self._create_experiment(artifact_root)
+            found = found or self._client.get_experiment(self.experiment_id)
+            self._writer = RunWriter(self._client, tracking_uri, found)
 
     def _create_experiment(self, artifact_root: Path | None) -> str:
         is_database = re.split(r"[:+]", self.tracking_uri)[0] in DATABASE_ENGINES
@@ -153,7 +151,7 @@ class Tracking:
             mlflow_views.save(self._client, self.experiment_id, views, resolved_study)
             place = (self._client, self.experiment_id)
             earlier = find_parent(*place, self.tracking_uri, label, output.resolve()) if resume else ""
-            self._parent = earlier or self._create_run(label, tags).info.run_id
+            self._parent = earlier or self._create_run(label, tags)[0]
             self._children = find_children(*place, earlier) if earlier else {}
             if earlier:
                 self._client.update_run(earlier, status="RUNNING")
@@ -178,17 +176,17 @@ class Tracking:
                 self._children = find_children(self._client, self.experiment_id, self._parent) | self._children
                 self._doubtful = False
             child = self._children.get(number)
-            if child is None:
+            if child and (child.logged or child.opened):
+                return child.run_id
+            params = [Param(name, _text(value)) for name, value in config.items()]
+            if child:
+                self._client.update_run(child.run_id, status="RUNNING")
+                self._writer.begin(child.run_id, params)
+            else:
                 strategy = str(config["strategy"])
                 tags = {"trial": str(number), "strategy": strategy, "study": self.experiment, "search": self._label}
-                info = self._create_run(f"{strategy} #{number}", tags | {PARENT: self._parent}).info
-                child = self._children[number] = Child(info.run_id, info.start_time)
-            elif child.logged or child.opened:
-                return child.run_id
-            else:
-                self._client.update_run(child.run_id, status="RUNNING")
-            params = [Param(name, _text(value)) for name, value in config.items()]
-            self._writer.begin(child.run_id, params)
+                made = self._create_run(f"{strategy} #{number}", tags | {PARENT: self._parent}, params)
+                child = self._children[number] = Child(*made)
             child.opened = True
         return child.run_id
 
@@ -340,9 +338,9 @@ class Tracking:
             raise TrackingError(f"trial {number} has no run in MLflow, start_trial comes first")
         return self._children[number]
 
-    def _create_run(self, name: str, tags: Mapping[str, str]) -> Run:
+    def _create_run(self, name: str, tags: Mapping[str, str], params: Sequence[Param] = ()) -> tuple[str, int]:
         source = {"mlflow.source.name": "deeppp", "mlflow.user": _user()}
-        return self._client.create_run(self.experiment_id, tags={**tags, **source}, run_name=name)
+        return self._writer.create(name, {**tags, **source}, params)
 
     def _log_now(self, run_id: str, values: Mapping[str, float | None], tags: Mapping[str, str]) -> None:
         """Logs what is not there yet of single values, at the present time: the newest is the last one."""
@@ -358,7 +356,7 @@ class Tracking:
         with tempfile.TemporaryDirectory() as staging:
             yield Path(staging)
             if any(Path(staging).iterdir()):
-                self._client.log_artifacts(run_id, staging)
+                self._writer.log_artifacts(run_id, staging)
 
     @contextmanager
     def _reporting(self, what: str) -> Iterator[None]:

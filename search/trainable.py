@@ -4,27 +4,16 @@ There are as many of these processes as trials at once, several to a core, so th
 Optuna nor MLflow.
 """
 
-import os
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
-from ray.util import list_named_actors
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from search.shared_engine import Remote, shared_engine
 
 if TYPE_CHECKING:
     from search.engine import Engine
-
-SECONDS_UNTIL_ABANDONED = 600
-ENGINE = "engine"
-CALLS_AT_ONCE = 256
-SECONDS_TO_LOOK_AGAIN = 0.1
-BATCH_COST, PROPOSAL_COST = 0.9, 0.35
 
 _own_engine: "Engine | None" = None
 
@@ -32,17 +21,20 @@ _own_engine: "Engine | None" = None
 def prune(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> None:
     """Has one trial trained and reports to Tune at its end and now and then on the way (see `Engine.report`).
 
+    The last report says `done`, so that Tune does not ask for another one.
+
     Args:
-        config: `number`, `folder` (of the search), `hyperparameters` (of `TrialConfig`), `first_seed`, `threads`,
-            `device`, `stop_hopeless`, `report_after`: the seconds that pass before the next tenth of the epochs is
-            reported; `together`: how many trials share a worker, and `worker`: what of `cpu` and `gpu` that is.
+        config: `number`, `folder` (of the search), `hyperparameters` (a `TrialConfig` in JSON), `first_seed`,
+            `threads`, `device`, `stop_hopeless`, `report_after`: the seconds that pass before the next tenth of the
+            epochs is reported; `together`: how many trials share a worker, and `worker`: how much of `cpu` and `gpu`
+            that is.
         data: a reference to the data without its test part.
     """
     engine: Engine | Remote = own_engine(config, data) if config["together"] == 1 else shared_engine(config, data)
     result: dict[str, Any] = {"ended": False}
     while not result["ended"]:
         result = engine.report(config)
-        tune.report(result)
+        tune.report({**result, "done": result["ended"]})
 
 
 def own_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> "Engine":
@@ -53,110 +45,3 @@ def own_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> "Engine"
     if _own_engine is None:
         _own_engine = Engine(ray.get(data[0]), config["threads"], config["device"])
     return _own_engine
-
-
-class SharedEngine:
-    """An `Engine` in a process of its own. It ends when no trial has asked it for a while: its search is dead."""
-
-    def __init__(self, threads: int, device: str, gpus: str, data: list[ray.ObjectRef]) -> None:
-        if gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-        from search.engine import Engine
-
-        abandoned = (SECONDS_UNTIL_ABANDONED, lambda: os._exit(0))
-        self.engine = Engine(ray.get(data[0]), threads, device, abandoned)
-
-    def join(self, config: Mapping[str, Any], expected: list[int]) -> bool:
-        return self.engine.join(config, expected)
-
-    def trials(self) -> list[Mapping[str, Any]]:
-        return self.engine.trials()
-
-    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return self.engine.report(config)
-
-
-@dataclass(frozen=True)
-class Remote:
-    """An engine in another process."""
-
-    actor: Any
-
-    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = ray.get(self.actor.report.remote(config))
-        return result
-
-
-def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remote:
-    """The engine of this node, and of the GPUs that Ray gave this trial, that trains fastest with this trial, too."""
-    node = ray.get_runtime_context().get_node_id()
-    gpus = ",".join(map(str, ray.get_gpu_ids()))
-    names = [f"{ENGINE} {worker} on {gpus or 'CPUs'} of {node}" for worker in range(workers(config["worker"], node))]
-    while True:
-        with suppress(ActorDiedError, ActorUnavailableError, ValueError):  # one was killed just now
-            if engine := _joined_engine(config, data, names, gpus, node):
-                return Remote(engine)
-        time.sleep(SECONDS_TO_LOOK_AGAIN)
-
-
-def _joined_engine(
-    config: Mapping[str, Any], data: list[ray.ObjectRef], names: Sequence[str], gpus: str, node: str
-) -> Any | None:
-    """The best of these engines, started if need be; None if it has taken in another trial meanwhile.
-
-    So trials that start at the same moment see each other.
-    """
-    running = set(list_named_actors())
-    engines = [ray.get_actor(name) if name in running else None for name in names]
-    trials: list[list[Mapping[str, Any]]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
-    best = min(range(len(names)), key=lambda i: preference(config, trials[i]))
-    actor: Any = ray.remote(SharedEngine).options(
-        name=names[best],
-        num_cpus=0,
-        max_concurrency=CALLS_AT_ONCE,
-        lifetime="detached",
-        get_if_exists=True,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-    )
-    engine = actor.remote(config["threads"], config["device"], gpus, data)
-    return engine if ray.get(engine.join.remote(config, [trial["number"] for trial in trials[best]])) else None
-
-
-def workers(worker: Mapping[str, float], node: str) -> int:
-    """How many workers a GPU has room for, or where they train on CPUs, a node."""
-    if worker["gpu"]:
-        return max(1, int(1 / worker["gpu"]))
-    cores = next(entry["Resources"].get("CPU", 1) for entry in ray.nodes() if entry["NodeID"] == node)
-    return max(1, int(cores / worker["cpu"]))
-
-
-def preference(config: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> tuple[bool, float, float]:
-    """How little an engine with these trials suits one more; the least is best.
-
-    An idle engine comes first, then the one where the trial makes an epoch of all the least longer, which brings those
-    together that share a batch, then the one with the shorter epoch.
-    """
-    others = [trial for trial in trials if trial["number"] != config["number"]]
-    before = epoch_cost(others)
-    return bool(others), epoch_cost([*others, config]) - before, before
-
-
-def epoch_cost(trials: Sequence[Mapping[str, Any]]) -> float:
-    """How long an engine takes for an epoch of each trial, in units of what one without a chain adds to a batch.
-
-    That there is a batch at all costs `BATCH_COST` (benchmarks/README).
-    """
-    batches: dict[tuple[int, int], list[float]] = {}
-    for values in (trial["hyperparameters"] for trial in trials):
-        proposals = values["proposals"] if values["strategy"] == "markov" else 0
-        batches.setdefault((proposals, values["keep"]), []).append(1 + PROPOSAL_COST * proposals)
-    return sum(BATCH_COST * costs[0] + sum(costs) for costs in batches.values())
-
-
-def stop_engines() -> None:
-    """Ends the engines that this driver's trials have started."""
-    with suppress(RayError):
-        for name in list_named_actors():
-            if name.startswith(ENGINE):
-                with suppress(ValueError):  # it has ended meanwhile
-                    ray.kill(ray.get_actor(name))

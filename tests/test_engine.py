@@ -13,8 +13,8 @@ from pruning_core.datasets import Dataset
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.training import train
 from search.engine import Engine, trials_together
+from search.shared_engine import preference
 from search.study import Study
-from search.trainable import preference
 
 VALUES: list[dict[str, Any]] = [
     {"growth": 1.5},
@@ -29,7 +29,7 @@ def config(folder: Path, number: int, **values: Any) -> dict[str, Any]:
     hyperparameters = {"keep": 3, "hidden": (16,), "epochs": 20, "settle_epochs": 4, **values}
     return {
         **{"number": number, "folder": str(folder), "first_seed": 0, "stop_hopeless": False, "report_after": 0},
-        "hyperparameters": TrialConfig.model_validate(hyperparameters).model_dump(mode="json"),
+        "hyperparameters": TrialConfig.model_validate(hyperparameters).model_dump_json(),
     }
 
 
@@ -46,7 +46,7 @@ def at_once(engine: Engine, trials: list[dict[str, Any]]) -> list[list[dict[str,
 
 
 def accuracies(trial: dict[str, Any], data: Dataset) -> list[float]:
-    run = train(TrialConfig(**trial["hyperparameters"]), data, range(8), device="cpu")
+    run = train(TrialConfig.model_validate_json(trial["hyperparameters"]), data, range(8), device="cpu")
     return [float(record.pruned_accuracy.mean()) for record in run]
 
 

@@ -47,12 +47,12 @@ def test_every_search_in_a_shared_storage_has_its_label_and_resumes_its_own(
     storage: str, tmp_path: Path, data: Dataset
 ) -> None:
     url, mine, yours = storage.format(tmp_path), tmp_path / "mine", tmp_path / "yours"
-    labels = [open_ledger(a_study(), data, url, output, resume=False).study_name for output in (mine, yours, mine)]
+    labels = [open_ledger(a_study(), data, url, output, resume=False).label for output in (mine, yours, mine)]
     assert labels == ["s", "s-2", "s-3"]
-    assert open_ledger(a_study(), data, url, yours, resume=True).study_name == "s-2"
-    assert open_ledger(a_study(), data, url, mine, resume=True).study_name == "s-3"
+    assert open_ledger(a_study(), data, url, yours, resume=True).label == "s-2"
+    assert open_ledger(a_study(), data, url, mine, resume=True).label == "s-3"
     longer = a_study(search={"trials": 90, "max_failures": 1}, resources={"cpu": 2})
-    assert open_ledger(longer, data, url, mine, resume=True).study_name == "s-3"
+    assert open_ledger(longer, data, url, mine, resume=True).label == "s-3"
     with pytest.raises(StudyError, match="cannot resume s-3: strategies changed"):
         open_ledger(a_study(strategies=["markov"]), data, url, mine, resume=True)
     with pytest.raises(StudyError, match="nothing to resume"):

@@ -11,6 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.ledger import Ledger
 from search.ledger_writer import CallWriter, Ending, TableWriter, ledger_writer
 
 PARAMS = {"strategy": "plateau", "growth": 1.5, "patience": 7, "keep": 16}
@@ -31,15 +32,16 @@ ENDINGS = [
 def written(storage: optuna.storages.BaseStorage, directions: list[StudyDirection]) -> list[FrozenTrial]:
     """The trials of a study, not the first of its storage, of which the last is still running."""
     optuna.create_study(study_name="another", storage=storage).ask()
-    ledger = optuna.create_study(study_name="s", storage=storage, directions=directions)
-    writer = ledger_writer(ledger)
-    assert type(writer) is (TableWriter if isinstance(storage, RDBStorage) else CallWriter)
+    ledger = Ledger(optuna.create_study(study_name="s", storage=storage, directions=directions))
+    assert type(ledger._writer) is (TableWriter if isinstance(storage, RDBStorage) else CallWriter)
     for number, ending in enumerate(ENDINGS):
-        trial_id = writer.begin(number, PARAMS, DISTRIBUTIONS)
-        writer.report(trial_id, {8: 0.4, 16: 0.5}, {"noted": 1})
-        writer.end(trial_id, ending)
-    writer.begin(len(ENDINGS), PARAMS, DISTRIBUTIONS)
-    return ledger.get_trials()
+        assert ledger.begin(PARAMS, DISTRIBUTIONS).number == number
+        ledger.report(number, {8: 0.4, 16: 0.5}, {"noted": 1})
+        ledger.end(number, ending)
+    ledger.begin(PARAMS, DISTRIBUTIONS)
+    stored = ledger.study.get_trials()
+    assert [essence(trial) for trial in ledger.trials] == [essence(trial) for trial in stored]
+    return stored
 
 
 def essence(trial: FrozenTrial) -> dict[str, object]:

@@ -27,6 +27,7 @@ from small_search import SmallSearch, small_search
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import Dataset, load_dataset
 from search.confirmation import best_network, read_network, write_network
+from search.ledger import Ledger
 from search.recorder import Recorder
 from search.study import Study
 from search.terminal import SearchDisplay
@@ -228,7 +229,7 @@ def test_a_store_that_cannot_register_costs_one_warning(
     monkeypatch.setattr("search.recorder.PATIENCE", 0.0)
     entry = {"trial": 0, "test": None, "validation": None, "outcome": {"complete": 1.0}, "completion_epoch": None}
     result = {"winner": "stepped", "strategies": {"stepped": entry}}
-    Recorder(study, ledger, tracking, SearchDisplay(), tmp_path, cheese).close(result, "finished")
+    Recorder(study, Ledger(ledger), tracking, SearchDisplay(), tmp_path, cheese).close(result, "finished")
     (warning,) = " ".join(capsys.readouterr().out.split()).split("warning: ")[1:]
     assert "register the pruned network" in warning
     assert "model" not in result

@@ -2,15 +2,18 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
+from test_ledger_writer import essence
 
 from pruning_core.config import TrialConfig
 from search.engine import FAILURE
+from search.ledger import Ledger
 from search.optuna_trials import CONSTRAINT, completed_fraction, directions, last_accuracy
 from search.pareto import pareto_set
 from search.sampler import StudySearcher, budget
@@ -30,8 +33,11 @@ def a_study(**search: Any) -> Study:
 
 
 @pytest.fixture
-def ledger() -> optuna.Study:
-    return optuna.create_study(direction="maximize")
+def ledger() -> Iterator[Ledger]:
+    """A ledger whose storage, whatever a test does, holds the trials that it shows."""
+    ledger = Ledger(optuna.create_study(direction="maximize"))
+    yield ledger
+    assert [essence(trial) for trial in ledger.study.get_trials()] == [essence(trial) for trial in ledger.trials]
 
 
 TWO = ["pruned_accuracy", "completion_epoch"]
@@ -43,20 +49,21 @@ def a_report(**values: Any) -> dict[str, Any]:
     return {"curve": [(report["epoch"], report["pruned_accuracy"])], **report}
 
 
-def ask(searcher: StudySearcher, trial_id: str) -> dict[str, Any]:
+def ask(searcher: StudySearcher, trial_id: str) -> tuple[int, TrialConfig]:
+    """The next trial's number and configuration."""
     config = searcher.suggest(trial_id)
     assert isinstance(config, dict)
-    return config
+    return config["number"], TrialConfig.model_validate_json(config["hyperparameters"])
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "qmc", "grid"])
-def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: optuna.Study) -> None:
+def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: Ledger) -> None:
     study = a_study(sampler=sampler, trials=21)
     searcher = StudySearcher(study, ledger)
     for k in range(21):
-        config = ask(searcher, f"t{k}")
-        assert config["number"] == k
-        score = 0.9 - 0.01 * abs(math.log(TrialConfig(**config["hyperparameters"]).lambda_start))
+        number, config = ask(searcher, f"t{k}")
+        assert number == k
+        score = 0.9 - 0.01 * abs(math.log(config.lambda_start))
         searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=score, completed=1.0 if k % 3 else 0.5))
     assert searcher.suggest("one too many") == Searcher.FINISHED
     assert Counter(t.params["strategy"] for t in ledger.trials) == {"stepped": 7, "plateau": 7, "markov": 7}
@@ -69,7 +76,7 @@ def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc", "grid"])
 def test_two_objectives_give_the_pareto_set_that_optuna_sees(sampler: str) -> None:
     study = a_study(sampler=sampler, trials=15, objective=TWO)
-    ledger = optuna.create_study(directions=directions(study))
+    ledger = Ledger(optuna.create_study(directions=directions(study)))
     endings: dict[int, dict[str, Any]] = {
         1: {"completed": 0.5},
         2: {"stopped": "collapsed and frozen", "completed": 0.0},
@@ -78,7 +85,7 @@ def test_two_objectives_give_the_pareto_set_that_optuna_sees(sampler: str) -> No
     for k in range(15):
         if k == 8:  # resumed
             searcher = StudySearcher(study, ledger, searcher.numbers)
-        config = TrialConfig(**ask(searcher, f"t{k}")["hyperparameters"])
+        _, config = ask(searcher, f"t{k}")
         score = 0.9 - 0.01 * abs(math.log(config.lambda_start))
         values: dict[str, Any] = {"pruned_accuracy": score, "completion_epoch": 20 + 10 * config.learning_rate}
         searcher.on_trial_result(f"t{k}", a_report(**values, epoch=16, ended=False))
@@ -88,11 +95,11 @@ def test_two_objectives_give_the_pareto_set_that_optuna_sees(sampler: str) -> No
         assert last_accuracy(trial) == score
         assert trial.values == (list(values.values()) if k % 6 != 2 else None)
     front = pareto_set(ledger.trials)
-    assert {entry["trial"] for entry in front} == {trial.number for trial in ledger.best_trials}
+    assert {entry["trial"] for entry in front} == {trial.number for trial in ledger.study.best_trials}
     assert [e["pruned_accuracy"] for e in front] == sorted((e["pruned_accuracy"] for e in front), reverse=True)
 
 
-def test_a_search_starts_from_the_known_points(ledger: optuna.Study) -> None:
+def test_a_search_starts_from_the_known_points(ledger: Ledger) -> None:
     study = a_study()
     searcher = StudySearcher(study, ledger)
     for k in range(6):
@@ -102,15 +109,15 @@ def test_a_search_starts_from_the_known_points(ledger: optuna.Study) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "grid"])
-def test_each_strategy_and_n_has_an_equal_share_of_the_trials(sampler: str, ledger: optuna.Study) -> None:
+def test_each_strategy_and_n_has_an_equal_share_of_the_trials(sampler: str, ledger: Ledger) -> None:
     document = a_study(sampler=sampler, trials=18).model_dump(mode="json")
     study = Study.model_validate({**document, "data": {"source": "digits", "keep": [16, 4, 8]}})
     searcher = StudySearcher(study, ledger)
     for k in range(18):
         if k == 10:  # resumed
             searcher = StudySearcher(study, ledger, searcher.numbers)
-        config = ask(searcher, f"t{k}")["hyperparameters"]
-        assert config["keep"] == ledger.trials[k].params["keep"]
+        _, config = ask(searcher, f"t{k}")
+        assert config.keep == ledger.trials[k].params["keep"]
         searcher.on_trial_complete(f"t{k}", a_report())
     arms = {(strategy, keep): 2 for strategy in study.strategies for keep in (16, 4, 8)}
     assert Counter((t.params["strategy"], t.params["keep"]) for t in ledger.trials) == arms
@@ -118,7 +125,7 @@ def test_each_strategy_and_n_has_an_equal_share_of_the_trials(sampler: str, ledg
         assert point["strategy"] == "stepped" or point in [t.params for t in ledger.trials]
 
 
-def test_a_grid_ends_with_its_points(ledger: optuna.Study) -> None:
+def test_a_grid_ends_with_its_points(ledger: Ledger) -> None:
     fixed = {"learning_rate": 0.003, "pruner_learning_rate": 0.05, "step_epochs": 1, "mu": "one", "lambda_start": 0.01}
     study = Study.model_validate(
         {
@@ -129,12 +136,12 @@ def test_a_grid_ends_with_its_points(ledger: optuna.Study) -> None:
     )
     assert budget(study) == 3
     searcher = StudySearcher(study, ledger)
-    grown = {ask(searcher, f"t{k}")["hyperparameters"]["growth"] for k in range(3)}
+    grown = {ask(searcher, f"t{k}")[1].growth for k in range(3)}
     assert grown == {1.1, 1.2, 1.3}
     assert searcher.suggest("t3") == Searcher.FINISHED
 
 
-def test_a_grid_is_tried_whole_though_strategies_have_different_numbers_of_points(ledger: optuna.Study) -> None:
+def test_a_grid_is_tried_whole_though_strategies_have_different_numbers_of_points(ledger: Ledger) -> None:
     space: dict[str, Any] = dict.fromkeys(["lambda_start", "pruner_learning_rate", "learning_rate"], 1)
     space |= {"growth": {"choices": [2, 3, 4, 5, 6]}, "step_epochs": 1, "mu": "one"}
     study = a_study(sampler="grid", trials=100).model_copy(update={"strategies": ("fixed", "stepped")})
@@ -157,7 +164,7 @@ def test_a_grid_is_tried_whole_though_strategies_have_different_numbers_of_point
         (a_report(**FAILURE, error="Traceback ...\nRuntimeError: out of memory"), TrialState.FAIL),
     ],
 )
-def test_how_a_trial_ended_is_told(result: dict[str, Any], state: TrialState, ledger: optuna.Study) -> None:
+def test_how_a_trial_ended_is_told(result: dict[str, Any], state: TrialState, ledger: Ledger) -> None:
     searcher = StudySearcher(a_study(), ledger)
     ask(searcher, "t")
     searcher.on_trial_result("t", a_report(epoch=16, pruned_accuracy=0.7, ended=False))
@@ -176,7 +183,7 @@ def test_how_a_trial_ended_is_told(result: dict[str, Any], state: TrialState, le
     assert trial.user_attrs.get("error", "") == result["error"]
 
 
-def test_a_lost_worker_does_not_end_its_trial(ledger: optuna.Study) -> None:
+def test_a_lost_worker_does_not_end_its_trial(ledger: Ledger) -> None:
     searcher = StudySearcher(a_study(), ledger)
     ask(searcher, "t")
     searcher.on_trial_complete("t", error=True)
@@ -188,15 +195,15 @@ def test_a_lost_worker_does_not_end_its_trial(ledger: optuna.Study) -> None:
     assert "worker" in trial.user_attrs["error"]
 
 
-def test_incomplete_trials_are_infeasible(ledger: optuna.Study) -> None:
+def test_incomplete_trials_are_infeasible(ledger: Ledger) -> None:
     searcher = StudySearcher(a_study(), ledger)
     for k, (accuracy, completed) in enumerate([(0.9, 1.0), (0.99, 0.875)]):
         ask(searcher, f"t{k}")
         searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=accuracy, completed=completed))
-    assert ledger.best_trial.number == 0
+    assert ledger.study.best_trial.number == 0
 
 
-def test_after_a_crash_nothing_is_lost_or_asked_twice(ledger: optuna.Study) -> None:
+def test_after_a_crash_nothing_is_lost_or_asked_twice(ledger: Ledger) -> None:
     study = a_study(trials=5)
     before = StudySearcher(study, ledger)
     asked = [ask(before, f"t{k}") for k in range(4)]
@@ -209,14 +216,14 @@ def test_after_a_crash_nothing_is_lost_or_asked_twice(ledger: optuna.Study) -> N
     after.on_trial_complete("t1", a_report())
     after.on_trial_complete("again2", a_report())
     after.on_trial_complete("again3", a_report(completed=0.5))
-    assert ask(after, "t4")["number"] == 4
+    assert ask(after, "t4")[0] == 4
     assert after.suggest("t5") == Searcher.FINISHED
     after.on_trial_complete("t4", a_report())
     ended = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, TrialState.COMPLETE]
     assert [t.state for t in ledger.trials] == ended
 
 
-def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: optuna.Study) -> None:
+def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: Ledger) -> None:
     space = {"lambda_start": {"choices": [1, 2, 3, 4]}, "growth": 2, "step_epochs": 1, "mu": "one"}
     space |= {"learning_rate": 0.01, "pruner_learning_rate": 0.1}
     document = a_study(sampler="grid", trials=4).model_dump(mode="json")
@@ -225,20 +232,21 @@ def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: op
 
     after = StudySearcher(study, ledger)
     tried: dict[int, float] = {}
-    while isinstance(config := after.suggest(f"t{len(tried)}"), dict):
-        tried[config["number"]] = config["hyperparameters"]["lambda_start"]
-        in_memory = after.running[config["number"]].in_memory
-        assert in_memory.params["lambda_start"] == tried[config["number"]]
+    for k in range(4):
+        number, config = ask(after, f"t{k}")
+        tried[number] = config.lambda_start
+        assert after.running[number].params["lambda_start"] == config.lambda_start
+    assert after.suggest("one too many") == Searcher.FINISHED
     assert sorted(tried.values()) == [1, 2, 3, 4]
     assert [trial.params["lambda_start"] for trial in ledger.trials] == [tried[k] for k in range(4)]
 
 
-def test_the_sampler_learns_from_what_was_told(ledger: optuna.Study) -> None:
+def test_the_sampler_learns_from_what_was_told(ledger: Ledger) -> None:
     study = Study.model_validate({**a_study(trials=60).model_dump(mode="json"), "strategies": ["stepped"]})
     searcher = StudySearcher(study, ledger)
     tried = []
     for k in range(60):
-        growth = ask(searcher, f"t{k}")["hyperparameters"]["growth"]
+        growth = ask(searcher, f"t{k}")[1].growth
         tried.append(abs(math.log(growth / 3)))
         searcher.on_trial_complete(f"t{k}", a_report(pruned_accuracy=1 - tried[-1]))
     assert sum(tried[-20:]) < 0.5 * sum(tried[2:22])
