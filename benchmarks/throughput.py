@@ -58,14 +58,16 @@ def textbook(folder: Path, trials: int, epochs: int, *options: str) -> dict[str,
     return dict(json.loads(result.read_text()))
 
 
-def search(folder: Path, trials: int, *overrides: str) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
+def search(
+    folder: Path, study: Path, trials: int, *overrides: str
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """Runs `deeppp search` as a process of its own.
 
     Returns:
-        Its figures, timed from outside; the seconds of its parts; the `trial.json` of each of its trials.
+        Its figures, timed from outside; what `timed_search.py` wrote; the `trial.json` of each of its trials.
     """
-    result, parts = folder / "search.json", folder / "parts.json"
-    command = [sys.executable, str(HERE / "timed_search.py"), str(parts), str(STUDY), "--trials", str(trials)]
+    result, times = folder / "search.json", folder / "times.json"
+    command = [sys.executable, str(HERE / "timed_search.py"), str(times), str(study), "--trials", str(trials)]
     started = time.perf_counter()
     subprocess.run(
         [*command, *overrides, "--output", str(folder / "runs"), "--json", str(result)],
@@ -78,19 +80,19 @@ def search(folder: Path, trials: int, *overrides: str) -> tuple[dict[str, Any], 
     counted = json.loads(result.read_text())
     recorded = sorted((folder / "runs" / "ray" / counted["study"]).glob("trial_*/checkpoint_*/trial.json"))
     figures = {"trials": counted["trials"], "seconds": seconds, "replica_epochs": counted["replica_epochs"]}
-    return figures, json.loads(parts.read_text()), [json.loads(path.read_text()) for path in recorded]
+    return figures, json.loads(times.read_text()), [json.loads(path.read_text()) for path in recorded]
 
 
 @cache
-def worker_data() -> Dataset:
+def worker_data(study: Path) -> Dataset:
     """The study's data, and one thread from then on: what a worker pays once."""
     torch.set_num_threads(1)
-    return load_study(STUDY).load_data()
+    return load_study(study).load_data()
 
 
-def train_bare(trial: dict[str, Any]) -> float:
+def train_bare(study: Path, trial: dict[str, Any]) -> float:
     """Trains one of the search's trials again in the bare loop; returns the seconds of its epochs."""
-    run = train(TrialConfig(**trial["config"]), worker_data(), trial["seeds"], device="cpu")
+    run = train(TrialConfig(**trial["config"]), worker_data(study), trial["seeds"], device="cpu")
     for record in run:
         if record.epoch == trial["epochs_run"]:
             break
@@ -99,7 +101,7 @@ def train_bare(trial: dict[str, Any]) -> float:
 
 def floor_seconds(replicas: int, products: Any, seconds: float) -> float:
     """The shortest time of an epoch's matrix products."""
-    data = worker_data()
+    data = worker_data(STUDY)
     shape = Shape(features=len(data.feature_names))
     return best_seconds([products(shape, replicas, len(data.train.y) // shape.batch)], seconds)[0]
 
@@ -107,7 +109,7 @@ def floor_seconds(replicas: int, products: Any, seconds: float) -> float:
 def bare_and_floor(trials: Sequence[dict[str, Any]], seconds: float) -> dict[str, dict[str, Any]]:
     """The bare loop on the search's trials and the floors at as many replicas, in one process per core."""
     with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
-        each = list(pool.map(train_bare, trials))
+        each = list(pool.map(partial(train_bare, STUDY), trials))
         figures = {"bare loop": _figures(trials, sum(each) / CORES)}
         replicas = len(trials[0]["seeds"])
         for name, products in (("floor", rows_first), ("floor, rows last", rows_last)):
@@ -191,7 +193,7 @@ def main() -> None:
         overrides = ["--set", "training.epochs=12", "--set", "search.confirm_seeds=2"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        searched, parts, recorded = search(folder, trials, *overrides)
+        searched, times, recorded = search(folder, STUDY, trials, *overrides)
         figures = {
             "textbook": textbook(folder, textbook_trials, epochs),
             "textbook, lean": textbook(folder, textbook_trials, epochs, "--lean"),
@@ -199,10 +201,10 @@ def main() -> None:
             **bare_and_floor(recorded, seconds),
         }
     show_compositions(figures)
-    show_parts(parts, searched["seconds"], recorded)
+    show_parts(times["parts"], searched["seconds"], recorded)
     show_loop_and_floor((1, 8) if options.quick else (1, 8, 32, 128), seconds)
     if options.json:
-        options.json.write_text(json.dumps({"figures": figures, "parts": parts}, indent=1))
+        options.json.write_text(json.dumps({"figures": figures, "parts": times["parts"]}, indent=1))
 
 
 if __name__ == "__main__":

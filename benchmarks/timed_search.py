@@ -1,8 +1,10 @@
-"""`deeppp search` with a clock on its parts: what `throughput.py` runs to see where a search spends its time.
+"""`deeppp search` with a clock on its parts, to see where a search spends its time and what its driver keeps.
 
-    python benchmarks/timed_search.py PARTS.json STUDY [options of `deeppp search`]
+    python benchmarks/timed_search.py TIMES.json STUDY [options of `deeppp search`]
 
 The search is the command's own; a few of its functions are wrapped in the driver process, which costs microseconds.
+It writes `parts`, the seconds of each part, and `ends`: for each trial, in the order in which they ended, the seconds
+since the command began, those that sampling had taken by then, and the driver's resident memory in bytes.
 """
 
 import functools
@@ -14,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 STARTED = time.perf_counter()
 
@@ -35,7 +39,7 @@ def timed_parts() -> dict[str, list[tuple[Any, str]]]:
 
 
 def main() -> int:
-    """Runs the search; writes to the file the seconds of each part, until the trials begin, and of the whole."""
+    """Runs the search and writes the file; `start` is the part before the trials begin."""
     from search import cli, cluster
     from search.study import Study
 
@@ -61,6 +65,22 @@ def main() -> int:
 
         setattr(owner, name, call)
 
+    ends: list[dict[str, float]] = []
+
+    def noted(owner: Any, name: str) -> None:
+        from benchmarks.scaling import resident
+
+        function = getattr(owner, name)
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            result = function(*arguments, **options)
+            moment = {"seconds": time.perf_counter() - STARTED, "sampling": seconds["sampling"]}
+            ends.append({**moment, "bytes": resident("VmRSS")})
+            return result
+
+        setattr(owner, name, call)
+
     started_ray = cluster.started_ray
 
     @contextmanager
@@ -71,6 +91,9 @@ def main() -> int:
             for part, functions in parts.items():
                 for owner, name in functions:
                     timed(part, owner, name)
+            from search.recorder import Recorder
+
+            noted(Recorder, "ended")
             yield ray_is_up
 
     setattr(cluster, "started_ray", started_ray_beside_imports)  # noqa: B010
@@ -78,7 +101,7 @@ def main() -> int:
     timed("Ray", cluster, "_start_here")
     status = cli.main(["search", *sys.argv[2:]])
     seconds["whole"] = time.perf_counter() - STARTED
-    Path(sys.argv[1]).write_text(json.dumps(seconds))
+    Path(sys.argv[1]).write_text(json.dumps({"parts": seconds, "ends": ends}))
     return status
 
 

@@ -1,0 +1,68 @@
+"""What a trial costs a search besides its training, and what the driver keeps of it, from the first to the thousandth.
+
+    python benchmarks/many_trials.py                    # 1,000 trials of `many_trials.yaml`; prints Markdown
+    python benchmarks/many_trials.py --study STUDY      # of another study
+    python benchmarks/many_trials.py --quick            # 40 trials, to see that it runs
+
+Each line is about the trials since the line before. `overhead` is the wall time that training does not explain: the
+time between two ends less what the bare loop takes for these trials in as many processes as cores, measured after the
+search. The first line includes the start of the workers. Memory is the driver's resident set when the last of these
+trials ended.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.scaling import MIB
+from benchmarks.throughput import CORES, search, train_bare
+
+TINY = Path(__file__).parent / "many_trials.yaml"
+LINES = (10, 20, 50, 100, 200, 500, 1000)
+
+
+def bare_seconds(study: Path, trials: Sequence[dict[str, Any]]) -> list[float]:
+    """The seconds of each trial in the bare loop, in one process per core."""
+    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(partial(train_bare, study), trials))
+
+
+def table(times: dict[str, Any], bare: Sequence[float], ends: Sequence[int]) -> None:
+    """Prints a line for the trials up to each of `ends`."""
+    print("| trials | ms per trial | training, ms | overhead, ms | sampling, ms | driver memory, MiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    begin = {"seconds": times["parts"]["start"], "sampling": 0.0}
+    for first, last in pairwise((0, *ends)):
+        before, now = times["ends"][first - 1] if first else begin, times["ends"][last - 1]
+        wall, sampling = (1e3 * (now[name] - before[name]) / (last - first) for name in ("seconds", "sampling"))
+        training = 1e3 * sum(bare[first:last]) / CORES / (last - first)
+        print(f"| {first + 1:,} ... {last:,} | {wall:.0f} | {training:.0f} | {wall - training:.0f} ", end="")
+        print(f"| {sampling:.1f} | {now['bytes'] / MIB:.0f} |")
+
+
+def main() -> None:
+    """Runs the search and prints the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--study", type=Path, default=TINY, help="the study file")
+    parser.add_argument("--trials", type=int, default=1000, help="how many (default 1000)")
+    parser.add_argument("--quick", action="store_true", help="40 trials")
+    options = parser.parse_args()
+    trials = 40 if options.quick else options.trials
+    study = options.study.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        searched, times, recorded = search(Path(folder), study, trials)
+    print(f"{trials} trials in {searched['seconds']:.0f} s\n")
+    table(times, bare_seconds(study, recorded), [n for n in LINES if n < trials] + [trials])
+
+
+if __name__ == "__main__":
+    main()
