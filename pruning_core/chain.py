@@ -4,7 +4,7 @@ w_new = w_old + delta u, u_i uniform in [-1, 1], kept only if L_tot(w_new) < L_t
 subset of the weights (`block`), several proposals a step (`proposals`), a temperature that also accepts worse points.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,6 +53,7 @@ class MarkovChain:
         self.temperature_R = (
             torch.full((replicas,), config.temperature, device=random.device) if config.temperature > 0 else None
         )
+        self.proposals_R = torch.full((replicas,), config.proposals, device=random.device)
         self.steps_at_once = 1
         self.ahead: list[tuple[Tensor, Tensor]] = []
 
@@ -61,7 +62,7 @@ class MarkovChain:
         self.ahead = []
         self.steps_at_once = min(steps, max(1, DRAWS_AT_ONCE // (self.width * self.config.proposals)))
 
-    def _proposed(self) -> tuple[Tensor, Tensor]:
+    def proposed(self) -> tuple[Tensor, Tensor]:
         """What one step proposes: moves of all pruner weights, (proposals, R, N), and a u in [0, 1) for each move.
 
         The numbers of many steps are drawn at once: drawing them step by step costs small networks a tenth of it.
@@ -75,52 +76,70 @@ class MarkovChain:
             self.ahead = list(zip(moves_SPRN.unbind(), noise_SPRK[..., -1].unbind(), strict=True))[::-1]
         return self.ahead.pop()
 
+    def _moves(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """The proposals of one step, one after the other: those of the first replicas, all or fewer and fewer."""
+        return zip(*self.proposed(), strict=True)
+
     @torch.no_grad()
     def step(self, weights: list[Tensor], loss_R: Tensor, total_loss: Callable[[list[Tensor]], Tensor]) -> Tensor:
-        """Proposes `proposals` moves and applies the accepted ones in place.
+        """Proposes moves and applies the accepted ones in place.
 
         Args:
             weights: pruner weights, one (R, N) tensor per pruner.
             loss_R: L_tot at these weights.
-            total_loss: L_tot, (R,), at other pruner weights, on the same data with the same network weights.
+            total_loss: L_tot, (K,), at other pruner weights, (K, N), of the first K replicas, on the same data with the
+                same network weights.
 
         Returns:
-            The fraction of accepted proposals of each replica, (R,).
+            The fraction of accepted proposals of each replica, (R,); NaN for one without a chain.
         """
         acceptance_R = torch.zeros_like(loss_R)
-        for move_RN, uniform_R in zip(*self._proposed(), strict=True):
-            proposal = [w + move for w, move in zip(weights, move_RN.split(self.units, dim=1), strict=True)]
-            new_R = total_loss(proposal)
-            accepted_R = accepted(loss_R, new_R, self.temperature_R, uniform_R)
-            for weights_RN, proposal_RN in zip(weights, proposal, strict=True):
-                weights_RN.copy_(torch.where(accepted_R[:, None], proposal_RN, weights_RN))
-            loss_R = torch.where(accepted_R, new_R, loss_R)
-            acceptance_R += accepted_R
-        return acceptance_R / self.config.proposals
+        for move_KN, uniform_K in self._moves():
+            k = len(move_KN)
+            moves = move_KN.split(self.units, dim=1)
+            proposal = [weights_RN[:k] + move for weights_RN, move in zip(weights, moves, strict=True)]
+            old_K, new_K = loss_R[:k], total_loss(proposal)
+            temperature_K = None if self.temperature_R is None else self.temperature_R[:k]
+            accepted_K = accepted(old_K, new_K, temperature_K, uniform_K)
+            for weights_RN, proposal_KN in zip(weights, proposal, strict=True):
+                weights_RN[:k] = torch.where(accepted_K[:, None], proposal_KN, weights_RN[:k])
+            loss_R = torch.cat([torch.where(accepted_K, new_K, old_K), loss_R[k:]])
+            acceptance_R[:k] += accepted_K
+        return acceptance_R / self.proposals_R
 
 
 class JoinedChains(MarkovChain):
-    """Several chains with as many proposals a step, for replicas that are trained as one stack.
+    """The chains of several parts of a stack, each with its own `delta`, `block`, temperature and random numbers.
 
     Args:
-        parts: the chains; each draws its own random numbers, with its own `delta` and `block`.
-        replicas: R of each.
+        parts: the chain of each part, those with more proposals a step first, and at the end None for the parts whose
+            pruner weights move by back-propagation.
+        replicas: R of each part.
     """
 
-    def __init__(self, parts: Sequence[MarkovChain], replicas: Sequence[int]) -> None:
-        self.parts = parts
-        self.config = parts[0].config
-        self.units = parts[0].units
+    def __init__(self, parts: Sequence[MarkovChain | None], replicas: Sequence[int]) -> None:
+        self.parts = [part for part in parts if part]
+        self.units = self.parts[0].units
+        device = self.parts[0].random.device
+
+        def each(values: Sequence[float]) -> Tensor:
+            return torch.tensor(values, device=device).repeat_interleave(torch.tensor(replicas, device=device))
+
+        proposals = [part.config.proposals if part else 0 for part in parts]
+        if proposals != sorted(proposals, reverse=True):
+            raise ValueError(f"parts with more proposals must come first, not those with {proposals}")
+        self.proposals_R = each(proposals)
         self.temperature_R = None
-        if any(part.temperature_R is not None for part in parts):
-            each = torch.tensor([part.config.temperature for part in parts], device=parts[0].random.device)
-            self.temperature_R = each.repeat_interleave(torch.tensor(replicas, device=each.device))
+        if any(part.temperature_R is not None for part in self.parts):
+            self.temperature_R = each([part.config.temperature if part else 0.0 for part in parts])
 
     def start_epoch(self, steps: int) -> None:
         """Forgets random numbers drawn ahead."""
         for part in self.parts:
             part.start_epoch(steps)
 
-    def _proposed(self) -> tuple[Tensor, Tensor]:
-        moves, uniforms = zip(*(part._proposed() for part in self.parts), strict=True)
-        return torch.cat(moves, dim=1), torch.cat(uniforms, dim=1)
+    def _moves(self) -> Iterable[tuple[Tensor, Tensor]]:
+        of_parts = [list(zip(*part.proposed(), strict=True)) for part in self.parts]
+        for k in range(len(of_parts[0])):
+            moves, uniforms = zip(*(proposals[k] for proposals in of_parts if k < len(proposals)), strict=True)
+            yield torch.cat(moves), torch.cat(uniforms)

@@ -75,7 +75,9 @@ class InnerLoop:
         units = [w.shape[1] for w in replicas.pruner_weights]
         self.smoothing_R = torch.full((len(replicas),), config.label_smoothing, device=x.device)
         self.rejection_weight_R = torch.full((len(replicas),), config.rejection_weight, device=x.device)
+        self.keeps = [torch.full((len(replicas), 1), float(keep), device=x.device) for keep in replicas.keeps]
         self.chain = MarkovChain(config, units, random) if config.chain else None
+        self.back_propagates = not config.chain
         for weights_RN in replicas.pruner_weights:
             weights_RN.requires_grad_(not config.chain)
         pruners = {name: replicas.parameters[name] for name in replicas.pruner_names}
@@ -86,20 +88,27 @@ class InnerLoop:
 
     @cached_property
     def kind(self) -> Hashable | None:
-        """What two loops must have in common to be joined: data, batches, layers, n, the losses' and chain's form.
+        """What two loops must have in common to be joined: data, batches, layers, the rejection loss.
 
         None on a CPU, of which one thread is used, where a joined replica would not be the same to the last bit: a
         product of matrices depends on how far they are from a multiple of 64 bytes, so each part must end at one.
         """
         replicas, config = self.replicas, self.config
-        layers = tuple((name, p.shape[1:], p.dtype, p.requires_grad) for name, p in replicas.parameters.items())
-        chain = config.proposals if self.chain else 0
+        layers = tuple(
+            (name, p.shape[1:], p.dtype, name in replicas.pruner_names or p.requires_grad)
+            for name, p in replicas.parameters.items()
+        )
         data = (self.x.data_ptr(), self.y.data_ptr(), self.batch_size)
         if self.x.device.type == "cpu":
             widths = [self.x[0].numel(), *(p.shape[1] for p in replicas.parameters.values() if p.dim() == 3)]
             if not (replicas.has_stacked_forward and aligned(len(replicas), self.batch_size, widths)):
                 return None
-        return type(replicas.network), layers, tuple(replicas.keeps), config.rejection, chain, data
+        return type(replicas.network), layers, config.rejection, data
+
+    @property
+    def proposals(self) -> int:
+        """How many proposals a step has; 0 where the pruner weights move by back-propagation."""
+        return self.config.proposals if self.chain else 0
 
     @classmethod
     def joined(cls, parts: Sequence["InnerLoop"]) -> "InnerLoop":
@@ -107,6 +116,9 @@ class InnerLoop:
 
         A replica then trains as it would in its own loop, to the last bit where the products of a batch of matrices
         do not depend on how many they are. The parts' states stay their own: they can be saved, and joined otherwise.
+
+        Args:
+            parts: the loops, those with more proposals first: a proposal is tried out for the first replicas only.
         """
         loop = copy(parts[0])
         counts = [len(part.replicas) for part in parts]
@@ -114,8 +126,12 @@ class InnerLoop:
         loop.random = ReplicaRandom.joined([part.random for part in parts])
         loop.smoothing_R = torch.cat([part.smoothing_R for part in parts])
         loop.rejection_weight_R = torch.cat([part.rejection_weight_R for part in parts])
-        chains = [part.chain for part in parts if part.chain]
-        loop.chain = JoinedChains(chains, counts) if chains else None
+        loop.keeps = [torch.cat(of_pruner) for of_pruner in zip(*(part.keeps for part in parts), strict=True)]
+        chains = [part.chain for part in parts]
+        loop.chain = JoinedChains(chains, counts) if any(chains) else None
+        loop.back_propagates = any(part.back_propagates for part in parts)
+        for weights_RN in loop.replicas.pruner_weights:
+            weights_RN.requires_grad_(loop.back_propagates)
         loop.optimizer = JoinedAdamW([part.optimizer for part in parts], counts)
         return loop
 
@@ -147,28 +163,31 @@ class InnerLoop:
 
         Returns L_cla, L_sel, L_rej and the acceptance, (4, R).
         """
-        config, replicas = self.config, self.replicas
-        weights, keeps = replicas.pruner_weights, replicas.keeps
+        replicas, rejection = self.replicas, self.config.rejection
+        weights = replicas.pruner_weights
 
-        def total(classification_R: Tensor, selection_R: Tensor, rejection_R: Tensor) -> Tensor:
-            return classification_R + alpha_R * (selection_R + self.rejection_weight_R * rejection_R)
+        def total(classification_K: Tensor, selection_K: Tensor, rejection_K: Tensor) -> Tensor:
+            k = len(classification_K)
+            return classification_K + alpha_R[:k] * (selection_K + self.rejection_weight_R[:k] * rejection_K)
 
         def total_at(moved: list[Tensor]) -> Tensor:
-            classification_R = cross_entropy(replicas.logits(x_RBF, moved), y_RB, self.smoothing_R)
-            return total(classification_R, *pruner_losses(moved, keeps, config.rejection))
+            k = len(moved[0])
+            classification_K = cross_entropy(replicas.logits(x_RBF[:k], moved), y_RB[:k], self.smoothing_R[:k])
+            return total(classification_K, *pruner_losses(moved, [keep_R1[:k] for keep_R1 in self.keeps], rejection))
 
         logits_RBC, backward = replicas.logits_and_backward(x_RBF)
         classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, self.smoothing_R)
         gradients = backward(to_logits_RBC)
-        if self.chain is None:
+        if self.back_propagates:
             selection_R, rejection_R, of_pruners = pruner_losses_and_gradients(
-                weights, keeps, config.rejection, self.rejection_weight_R
+                weights, self.keeps, rejection, self.rejection_weight_R
             )
             for name, gradient_RN in zip(replicas.pruner_names, of_pruners, strict=True):
                 gradients[name] = gradient_RN.mul_(alpha_R.unsqueeze(1)).add_(gradients[name])
-            acceptance_R = torch.full_like(alpha_R, torch.nan)
         else:
-            selection_R, rejection_R = pruner_losses(weights, keeps, config.rejection)
+            selection_R, rejection_R = pruner_losses(weights, self.keeps, rejection)
+        acceptance_R = torch.full_like(alpha_R, torch.nan)
+        if self.chain is not None:
             acceptance_R = self.chain.step(weights, total(classification_R, selection_R, rejection_R), total_at)
         self.optimizer.step(gradients)
         return torch.stack([classification_R, selection_R, rejection_R, acceptance_R])

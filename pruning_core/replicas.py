@@ -136,13 +136,16 @@ class Replicas:
         return functional_call(self.network, (parameters, buffers), (x,))
 
     def logits(self, x: Tensor, pruner_weights: list[Tensor] | None = None, shared: bool = False) -> Tensor:
-        """The networks' outputs, (R, B, C).
+        """The networks' outputs, (R, B, C); of the first K networks (K, B, C).
 
         Args:
-            x: a batch for each replica, (R, B, ...), or with `shared` one batch for all, (B, ...).
-            pruner_weights: used in place of the networks' own, e.g. a hard mask.
+            x: a batch for each replica, (R, B, ...), or of the first K, (K, B, ...), or with `shared` one for all,
+                (B, ...).
+            pruner_weights: used in place of the networks' own, e.g. a hard mask; of as many replicas.
         """
         parameters, buffers = self.parameters, self.buffers
+        if not shared and len(x) < len(self):
+            parameters, buffers = ({name: t[: len(x)] for name, t in of.items()} for of in (parameters, buffers))
         if pruner_weights is not None:  # a trial leaves BatchNorm's running statistics alone
             buffers = {name: buffer.clone() for name, buffer in buffers.items()}
             parameters = {**parameters, **dict(zip(self.pruner_names, pruner_weights, strict=True))}

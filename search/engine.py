@@ -119,23 +119,20 @@ class Engine:
     def join(self, config: Mapping[str, Any], expected: Sequence[int]) -> bool:
         """Takes a trial in, unless the trials here are no longer the `expected` ones."""
         with self.changed:
-            if list(expected) != self._numbers():
+            if list(expected) != self.trials():
                 return False
             member = self.members.setdefault(config["number"], Member(config))
             member.last_asked = time.monotonic()
             return True
 
-    def trials(self) -> list[Mapping[str, Any]]:
-        """The configurations of the trials here; one that is no longer asked for is forgotten."""
+    def trials(self) -> list[int]:
+        """The numbers of the trials here; one that is no longer asked for is forgotten."""
         with self.changed:
-            return [self.members[number].config for number in self._numbers()]
-
-    def _numbers(self) -> list[int]:
-        late = time.monotonic() - SECONDS_TO_ASK_AGAIN
-        for number, member in list(self.members.items()):
-            if member.asked is None and member.last_asked < late:
-                del self.members[number]
-        return list(self.members)
+            late = time.monotonic() - SECONDS_TO_ASK_AGAIN
+            for number, member in list(self.members.items()):
+                if member.asked is None and member.last_asked < late:
+                    del self.members[number]
+            return list(self.members)
 
     def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Trains a trial until it has something to report, and returns that.
@@ -181,7 +178,7 @@ class Engine:
     def _train_all(self, members: Sequence[Member]) -> None:
         """One epoch of each trial, the groups that share a batch one after the other."""
         groups: dict[Hashable, list[Member]] = {}
-        for member in members:
+        for member in sorted(members, key=lambda m: m.run.loop.proposals if m.run else 0, reverse=True):
             groups.setdefault(self._kind(member), []).append(member)
         kept = {tuple(group) for group in groups.values()}
         self.joined = {group: loop for group, loop in self.joined.items() if group in kept}

@@ -3,7 +3,6 @@
 Knows Ray but not Tune, whose import would cost each of them a second.
 """
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ SECONDS_UNTIL_ABANDONED = 600
 ENGINE = "engine"
 CALLS_AT_ONCE = 256
 SECONDS_TO_LOOK_AGAIN = 0.1
-BATCH_COST, PROPOSAL_COST = 0.9, 0.35
 
 
 class SharedEngine:
@@ -37,7 +35,7 @@ class SharedEngine:
     def join(self, config: Mapping[str, Any], expected: list[int]) -> bool:
         return self.engine.join(config, expected)
 
-    def trials(self) -> list[Mapping[str, Any]]:
+    def trials(self) -> list[int]:
         return self.engine.trials()
 
     def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +54,7 @@ class Remote:
 
 
 def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remote:
-    """The engine of this node, and of the GPUs that Ray gave this trial, that trains fastest with this trial, too."""
+    """The engine of this node, and of the GPUs that Ray gave this trial, that has the fewest trials."""
     node = ray.get_runtime_context().get_node_id()
     gpus = ",".join(map(str, ray.get_gpu_ids()))
     names = [f"{ENGINE} {worker} on {gpus or 'CPUs'} of {node}" for worker in range(workers(config["worker"], node))]
@@ -70,14 +68,14 @@ def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remot
 def _joined_engine(
     config: Mapping[str, Any], data: list[ray.ObjectRef], names: Sequence[str], gpus: str, node: str
 ) -> Any | None:
-    """The best of these engines, started if need be; None if it has taken in another trial meanwhile.
+    """The one of these engines with the fewest trials, started if need be; None if another one joined it meanwhile.
 
     So trials that start at the same moment see each other.
     """
     running = set(list_named_actors())
     engines = [ray.get_actor(name) if name in running else None for name in names]
-    trials: list[list[Mapping[str, Any]]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
-    best = min(range(len(names)), key=lambda i: preference(config, trials[i]))
+    trials: list[list[int]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
+    best = min(range(len(names)), key=lambda i: len(set(trials[i]) - {config["number"]}))
     actor: Any = ray.remote(SharedEngine).options(
         name=names[best],
         num_cpus=0,
@@ -87,7 +85,7 @@ def _joined_engine(
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
     engine = actor.remote(config["threads"], config["device"], gpus, data)
-    return engine if ray.get(engine.join.remote(config, [trial["number"] for trial in trials[best]])) else None
+    return engine if ray.get(engine.join.remote(config, trials[best])) else None
 
 
 def workers(worker: Mapping[str, float], node: str) -> int:
@@ -96,29 +94,6 @@ def workers(worker: Mapping[str, float], node: str) -> int:
         return max(1, int(1 / worker["gpu"]))
     cores = next(entry["Resources"].get("CPU", 1) for entry in ray.nodes() if entry["NodeID"] == node)
     return max(1, int(cores / worker["cpu"]))
-
-
-def preference(config: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> tuple[bool, float, float]:
-    """How little an engine with these trials suits one more; the least is best.
-
-    An idle engine comes first, then the one where the trial makes an epoch of all the least longer, which brings those
-    together that share a batch, then the one with the shorter epoch.
-    """
-    others = [trial for trial in trials if trial["number"] != config["number"]]
-    before = epoch_cost(others)
-    return bool(others), epoch_cost([*others, config]) - before, before
-
-
-def epoch_cost(trials: Sequence[Mapping[str, Any]]) -> float:
-    """How long an engine takes for an epoch of each trial, in units of what one without a chain adds to a batch.
-
-    That there is a batch at all costs `BATCH_COST` (benchmarks/README).
-    """
-    batches: dict[tuple[int, int], list[float]] = {}
-    for values in (json.loads(trial["hyperparameters"]) for trial in trials):
-        proposals = values["proposals"] if values["strategy"] == "markov" else 0
-        batches.setdefault((proposals, values["keep"]), []).append(1 + PROPOSAL_COST * proposals)
-    return sum(BATCH_COST * costs[0] + sum(costs) for costs in batches.values())
 
 
 def stop_engines() -> None:

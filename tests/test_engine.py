@@ -13,7 +13,6 @@ from pruning_core.datasets import Dataset
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.training import train
 from search.engine import Engine, trials_together
-from search.shared_engine import preference
 from search.study import Study
 
 VALUES: list[dict[str, Any]] = [
@@ -135,7 +134,7 @@ def test_an_engine_takes_a_trial_in_only_as_long_as_nothing_has_changed(engine: 
     assert not engine.join(second, [])
     assert engine.join(second, [0])
     assert not engine.join(third, [0])
-    assert [trial["number"] for trial in engine.trials()] == [0, 1]
+    assert engine.trials() == [0, 1]
 
 
 def test_an_engine_that_nobody_asks_says_so(data: Dataset, tmp_path: Path) -> None:
@@ -147,27 +146,6 @@ def test_an_engine_that_nobody_asks_says_so(data: Dataset, tmp_path: Path) -> No
         time.sleep(0.01)
         assert time.monotonic() < ended + 5
     assert moments[0] >= ended + 0.25
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "better"),
-    [
-        (["stepped"], [], 1),
-        (["stepped"], ["markov"], 0),
-        (["markov"], ["stepped", "plateau"], 1),
-        (["stepped", "plateau"], ["stepped"], 1),
-        (["markov", "stepped"], 4 * ["fixed"], 1),
-    ],
-)
-def test_a_trial_goes_where_it_takes_the_least_time(
-    first: list[str], second: list[str], better: int, tmp_path: Path
-) -> None:
-    here = [
-        [config(tmp_path, 10 * i + k, strategy=s) for k, s in enumerate(strategies, 1)]
-        for i, strategies in enumerate((first, second))
-    ]
-    preferences = [preference(config(tmp_path, 0), trials) for trials in here]
-    assert preferences.index(min(preferences)) == better
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,16 @@ CHAINS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("several", [DIFFERENT, CHAINS], ids=["back-propagation", "chain"])
+MIXED: list[dict[str, Any]] = [
+    {**CHAINS[2], "proposals": 3},
+    {**CHAINS[1], "keep": 5},
+    {**CHAINS[3], "proposals": 1},
+    {**DIFFERENT[1], "keep": 4},
+    DIFFERENT[2],
+]
+
+
+@pytest.mark.parametrize("several", [DIFFERENT, CHAINS, MIXED], ids=["back-propagation", "chain", "both"])
 def test_runs_that_join_train_as_each_would_alone(data: Dataset, several: list[dict[str, Any]]) -> None:
     seeds = [range(k, k + 8 * (1 + k % 2)) for k in range(len(several))]
     runs = [run(data, values, of_run) for values, of_run in zip(several, seeds, strict=True)]
@@ -95,15 +104,19 @@ def test_a_run_is_saved_and_gone_on_with_apart_from_those_it_trained_with(data: 
 
 @pytest.mark.parametrize(
     "values",
-    [{"keep": 4}, {"hidden": (8,)}, {"rejection": "plain"}, {"strategy": "markov"}, {"batch_size": 14}],
+    [{"hidden": (8,)}, {"rejection": "plain"}, {"batch_size": 14}],
 )
 def test_loops_of_another_kind_do_not_join(data: Dataset, values: dict[str, Any]) -> None:
     assert run(data, values).loop.kind != run(data, {}).loop.kind
 
 
 def test_loops_of_one_kind_join_whatever_their_hyperparameters_are(data: Dataset) -> None:
-    assert len({run(data, values).loop.kind for values in DIFFERENT}) == 1
-    assert len({run(data, values).loop.kind for values in CHAINS}) == 1
+    assert len({run(data, values).loop.kind for values in [*DIFFERENT, *CHAINS, *MIXED]}) == 1
+
+
+def test_loops_with_more_proposals_come_first(data: Dataset) -> None:
+    with pytest.raises(ValueError, match=r"more proposals must come first, not those with \[0, 2\]"):
+        InnerLoop.joined([run(data, values).loop for values in ({}, CHAINS[0])])
 
 
 @pytest.mark.parametrize("values", [{"batch_size": 13, "hidden": (15,)}, {"batch_size": 15, "hidden": (14, 3)}])
@@ -118,10 +131,10 @@ def test_loops_that_would_not_train_the_same_to_the_last_bit_join_none(data: Dat
     classes=st.integers(2, 10),
     batch=st.integers(2, 64),
     parts=st.integers(2, 4),
-    chain=st.booleans(),
+    kinds=st.sampled_from([DIFFERENT, CHAINS, MIXED]),
 )
 def test_runs_of_any_shape_that_may_join_train_the_same_to_the_last_bit(
-    features: int, hidden: list[int], classes: int, batch: int, parts: int, chain: bool
+    features: int, hidden: list[int], classes: int, batch: int, parts: int, kinds: list[dict[str, Any]]
 ) -> None:
     assume(aligned(8, batch, (features, *hidden, classes)))
     generator = torch.Generator().manual_seed(features)
@@ -129,8 +142,9 @@ def test_runs_of_any_shape_that_may_join_train_the_same_to_the_last_bit(
     names = tuple(f"x{i}" for i in range(features)), tuple(map(str, range(classes)))
     zeros, ones = torch.zeros(features), torch.ones(features)
     shape = Dataset("noise", *names, part, part, part, zeros, ones, "noise", ())
-    several = (CHAINS if chain else DIFFERENT)[:parts]
-    values = [{**v, "keep": 2, "hidden": tuple(hidden), "batch_size": batch} for v in several]
+    values = [
+        {**v, "keep": 2 + v.get("keep", 3) % 2, "hidden": tuple(hidden), "batch_size": batch} for v in kinds[-parts:]
+    ]
     runs = [run(shape, v) for v in values]
     loop = InnerLoop.joined([r.loop for r in runs])
     for _ in range(4):
