@@ -8,11 +8,17 @@ Each line is about the trials since the line before. `overhead` is the wall time
 time between two ends less what the bare loop takes for these trials in as many processes as cores, measured after the
 search. The first line includes the start of the workers. Memory is the driver's resident set when the last of these
 trials ended.
+
+Then, for each sampler, how long a suggestion takes after so many finished trials of one strategy, with made-up results
+of which a third is incomplete: the mean of the next ten.
 """
 
 import argparse
+import random
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -21,13 +27,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import optuna
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.scaling import MIB
 from benchmarks.throughput import CORES, search, train_bare
+from search.optuna_trials import CONSTRAINT
+from search.sampler import Optimiser
+from search.study import Study
 
 TINY = Path(__file__).parent / "many_trials.yaml"
 LINES = (10, 20, 50, 100, 200, 500, 1000)
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 
 
 def bare_seconds(study: Path, trials: Sequence[dict[str, Any]]) -> list[float]:
@@ -49,8 +61,40 @@ def table(times: dict[str, Any], bare: Sequence[float], ends: Sequence[int]) -> 
         print(f"| {sampling:.1f} | {now['bytes'] / MIB:.0f} |")
 
 
+def suggestion_seconds(strategy: str, sampler: str, finished: Sequence[int]) -> list[float]:
+    """The mean time of ten suggestions after so many finished trials of a study about one strategy."""
+    study = Study.model_validate(
+        {
+            "name": "suggestions",
+            "data": {"source": "digits", "keep": 16},
+            "strategies": [strategy],
+            "search": {"trials": finished[-1], "sampler": sampler},
+        }
+    )
+    optimiser, drawn, seconds = Optimiser(study, strategy, [], []), random.Random(0), []
+    for k in range(finished[-1] + 10):
+        started = time.perf_counter()
+        trial, values, _ = optimiser.ask()
+        seconds.append(time.perf_counter() - started)
+        trial.set_constraint(CONSTRAINT, drawn.choice([0.0, 0.0, 0.5]))
+        trial.study.tell(trial, drawn.gauss(-abs(values["learning_rate"] - 0.01), 0.001))
+    return [sum(seconds[n : n + 10]) / 10 for n in finished]
+
+
+def suggestion_table(finished: Sequence[int]) -> None:
+    """Prints a line for each sampler, for a strategy whose trials all have the same hyperparameters and for another."""
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(f"\n| ms per suggestion | {' | '.join(f'after {n:,}' for n in finished)} |")
+    print(f"| --- |{' --- |' * len(finished)}")
+    for strategy in ("plateau", "markov"):
+        for sampler in SAMPLERS:
+            each = suggestion_seconds(strategy, sampler, finished)
+            print(f"| {strategy}, {sampler} | {' | '.join(f'{1e3 * s:.1f}' for s in each)} |", flush=True)
+
+
 def main() -> None:
-    """Runs the search and prints the table."""
+    """Runs the search and prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--study", type=Path, default=TINY, help="the study file")
     parser.add_argument("--trials", type=int, default=1000, help="how many (default 1000)")
@@ -62,6 +106,7 @@ def main() -> None:
         searched, times, recorded = search(Path(folder), study, trials)
     print(f"{trials} trials in {searched['seconds']:.0f} s\n")
     table(times, bare_seconds(study, recorded), [n for n in LINES if n < trials] + [trials])
+    suggestion_table((10, 30) if options.quick else (10, 90, 300, 1000))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from search import figures, summary
+from search import summary
 
 SHARE = 0.01
 
@@ -28,6 +28,8 @@ class Pictures:
         if not (remains.trial and remains.history and remains.gates):
             return
         began = time.thread_time()
+        from search import figures  # takes half a second for which the start of a search need not wait
+
         strategy = remains.trial["config"]["strategy"]
         title = f"{strategy} #{number}: {summary.completions(remains.trial)}"
         figures.gate_trajectories(folder / "gates.png", title, remains.trial, remains.history, remains.gates)

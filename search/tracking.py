@@ -30,7 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.datasets import Dataset
-from search import figures, mlflow_views, summary
+from search import mlflow_views, summary
 from search.addresses import without_password
 from search.keeps import at, by_keep
 from search.pictures import Pictures
@@ -311,6 +311,8 @@ class Tracking:
             self._mark(BEST, summary.best_marks(result))
             self._mark(PARETO, summary.pareto_marks(result))
             self._log_now(self._parent, values, tags | {NOTE: note})
+            from search import figures  # takes half a second for which the start of a search need not wait
+
             with self._artifacts(self._parent) as staging:
                 _write(staging / "search.json", result)
                 for keep, part in by_keep(result).items():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.many_trials import TINY
+from benchmarks.throughput import search
 from benchmarks.timed_search import timed_parts
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -60,3 +62,12 @@ def test_every_part_of_a_search_that_is_timed_exists() -> None:
     for part, functions in timed_parts().items():
         for owner, name in functions:
             assert callable(getattr(owner, name, None)), f"{part}: {name}"
+
+
+@pytest.mark.slow
+def test_the_thousandth_trial_costs_the_driver_what_the_second_hundredth_does(tmp_path: Path) -> None:
+    figures, times, recorded = search(tmp_path, TINY, 1000)
+    assert figures["trials"] == len(times["ends"]) == len(recorded) == 1000
+    memory, seconds = ([end[name] for end in times["ends"]] for name in ("bytes", "seconds"))
+    assert abs(memory[999] / memory[199] - 1) < 0.1
+    assert seconds[999] - seconds[799] < 1.6 * (seconds[299] - seconds[99])
