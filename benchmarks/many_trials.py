@@ -72,7 +72,7 @@ def suggestion_seconds(strategy: str, sampler: str, finished: Sequence[int]) -> 
         }
     )
     optimiser, drawn, seconds = Optimiser(study, strategy, [], []), random.Random(0), []
-    for k in range(finished[-1] + 10):
+    while len(seconds) < finished[-1] + 10:
         started = time.perf_counter()
         trial, values, _ = optimiser.ask()
         seconds.append(time.perf_counter() - started)
