@@ -30,7 +30,7 @@ from search.study import Study
 
 JOINED_BYTES = 10 * 2**20
 JOINED_REPLICAS = {"cpu": 32, "cuda": 128}
-TRIALS_IN_TURN = 6
+TRIALS_IN_TURN = 12
 STATE = "state.pt"
 PARTIAL = "partial_"
 CURVE_POINTS = 10
@@ -52,8 +52,8 @@ def trials_together(study: Study, data: Dataset, workers: int) -> int:
     """How many trials at once one worker trains.
 
     More than one pay where networks are so small that a batch of several stays in a core's cache (measured: see
-    benchmarks/README), and each of the workers has some trials in turn all the same, so that what is proposed next
-    knows of those that have ended.
+    benchmarks/README), and there are at least `TRIALS_IN_TURN` for each process that starts to wait for an engine: so
+    the start is paid for, and what is proposed next knows of most that went before.
     """
     config, device = study.trial_config(), study.resources.device
     most = JOINED_REPLICAS[device] // config.seeds

@@ -152,7 +152,8 @@ def test_an_engine_that_nobody_asks_says_so(data: Dataset, tmp_path: Path) -> No
     ("sections", "workers", "expected"),
     [
         ({"search": {"trials": 100}}, 2, 4),
-        ({"search": {"trials": 40}}, 2, 3),
+        ({"search": {"trials": 72}}, 2, 3),
+        ({"search": {"trials": 40}}, 2, 1),
         ({"search": {"trials": 12}}, 2, 1),
         ({"search": {"trials": 100}}, 50, 1),
         ({"search": {"trials": 100}, "resources": {"cpu": 2}}, 1, 1),

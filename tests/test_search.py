@@ -261,7 +261,7 @@ def test_a_killed_worker_costs_no_trial(workplace: Workplace) -> None:
 
 
 def test_a_killed_engine_costs_none_of_the_trials_that_it_trains(workplace: Workplace) -> None:
-    process = workplace.start("--trials", "36", "--set", "training.batch_size=24", "--set", "training.seeds=8")
+    process = workplace.start("--trials", "48", "--set", "training.batch_size=24", "--set", "training.seeds=8")
     workplace.wait_for(lambda trials: len(finished(trials)) >= 2, process)
     found = subprocess.run(["pgrep", "-f", "^ray::SharedEngine"], capture_output=True, text=True, check=True)
     mine = [int(pid) for pid in found.stdout.split() if _descends_from(int(pid), process.pid)]
@@ -269,7 +269,7 @@ def test_a_killed_engine_costs_none_of_the_trials_that_it_trains(workplace: Work
     os.kill(mine[0], signal.SIGKILL)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
-    workplace.assert_agreement(36)
+    workplace.assert_agreement(48)
 
 
 def test_a_trial_that_raises_is_recorded_with_its_error(workplace: Workplace) -> None:
