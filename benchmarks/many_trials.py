@@ -20,10 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,7 @@ import optuna
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.scaling import MIB
-from benchmarks.throughput import CORES, search, train_bare
+from benchmarks.throughput import CORES, bare, search
 from search.optuna_trials import CONSTRAINT
 from search.sampler import Optimiser
 from search.study import Study
@@ -42,22 +39,16 @@ LINES = (10, 20, 50, 100, 200, 500, 1000)
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random")
 
 
-def bare_seconds(study: Path, trials: Sequence[dict[str, Any]]) -> list[float]:
-    """The seconds of each trial in the bare loop, in one process per core."""
-    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(partial(train_bare, study), trials))
-
-
-def table(times: dict[str, Any], bare: Sequence[float], ends: Sequence[int]) -> None:
-    """Prints a line for the trials up to each of `ends`."""
+def table(times: dict[str, Any], training: Sequence[float], ends: Sequence[int]) -> None:
+    """Prints a line for the trials up to each of `ends`; `training` holds the seconds of each in the bare loop."""
     print("| trials | ms per trial | training, ms | overhead, ms | sampling, ms | driver memory, MiB |")
     print("| --- | --- | --- | --- | --- | --- |")
     begin = {"seconds": times["parts"]["start"], "sampling": 0.0}
     for first, last in pairwise((0, *ends)):
         before, now = times["ends"][first - 1] if first else begin, times["ends"][last - 1]
         wall, sampling = (1e3 * (now[name] - before[name]) / (last - first) for name in ("seconds", "sampling"))
-        training = 1e3 * sum(bare[first:last]) / CORES / (last - first)
-        print(f"| {first + 1:,} ... {last:,} | {wall:.0f} | {training:.0f} | {wall - training:.0f} ", end="")
+        explained = 1e3 * sum(training[first:last]) / CORES / (last - first)
+        print(f"| {first + 1:,} ... {last:,} | {wall:.0f} | {explained:.0f} | {wall - explained:.0f} ", end="")
         print(f"| {sampling:.1f} | {now['bytes'] / MIB:.0f} |")
 
 
@@ -71,7 +62,8 @@ def suggestion_seconds(strategy: str, sampler: str, finished: Sequence[int]) -> 
             "search": {"trials": finished[-1], "sampler": sampler},
         }
     )
-    optimiser, drawn, seconds = Optimiser(study, strategy, [], []), random.Random(0), []
+    optimiser, drawn = Optimiser(study, strategy, [], []), random.Random(0)
+    seconds: list[float] = []
     while len(seconds) < finished[-1] + 10:
         started = time.perf_counter()
         trial, values, _ = optimiser.ask()
@@ -105,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         searched, times, recorded = search(Path(folder), study, trials)
     print(f"{trials} trials in {searched['seconds']:.0f} s\n")
-    table(times, bare_seconds(study, recorded), [n for n in LINES if n < trials] + [trials])
+    table(times, bare(study, recorded), [n for n in LINES if n < trials] + [trials])
     suggestion_table((10, 30) if options.quick else (10, 90, 300, 1000))
 
 

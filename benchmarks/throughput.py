@@ -1,6 +1,7 @@
 """Replica-epochs per second of a search and of everything it can be compared with, in one run on one machine.
 
     python benchmarks/throughput.py            # 100 trials, some ten minutes on two cores; prints Markdown
+    python benchmarks/throughput.py --turns 3  # search and bare loop three times in turn, on a machine of varying speed
     python benchmarks/throughput.py --quick    # tiny numbers, to see that it runs
 
 - textbook: Ray Tune + OptunaSearch + MLflowLoggerCallback as their documentation shows (`textbook.py`), one seed per
@@ -66,6 +67,7 @@ def search(
     Returns:
         Its figures, timed from outside; what `timed_search.py` wrote; the `trial.json` of each of its trials.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     result, times = folder / "search.json", folder / "times.json"
     command = [sys.executable, str(HERE / "timed_search.py"), str(times), str(study), "--trials", str(trials)]
     started = time.perf_counter()
@@ -106,12 +108,16 @@ def floor_seconds(replicas: int, products: Any, seconds: float) -> float:
     return best_seconds([products(shape, replicas, len(data.train.y) // shape.batch)], seconds)[0]
 
 
-def bare_and_floor(trials: Sequence[dict[str, Any]], seconds: float) -> dict[str, dict[str, Any]]:
-    """The bare loop on the search's trials and the floors at as many replicas, in one process per core."""
+def bare(study: Path, trials: Sequence[dict[str, Any]]) -> list[float]:
+    """The seconds of each trial in the bare loop, in one process per core."""
     with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
-        each = list(pool.map(partial(train_bare, STUDY), trials))
-        figures = {"bare loop": _figures(trials, sum(each) / CORES)}
-        replicas = len(trials[0]["seeds"])
+        return list(pool.map(partial(train_bare, study), trials))
+
+
+def floors(replicas: int, seconds: float) -> dict[str, dict[str, Any]]:
+    """The arithmetic floors, in one process per core."""
+    figures = {}
+    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
         for name, products in (("floor", rows_first), ("floor, rows last", rows_last)):
             took = list(pool.map(floor_seconds, [replicas] * CORES, [products] * CORES, [seconds] * CORES))
             figures[name] = {"trials": 0, "seconds": sum(took) / CORES, "replica_epochs": CORES * replicas}
@@ -183,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=100, help="of the search (default 100)")
     parser.add_argument("--textbook-trials", type=int, default=8, help="of both textbook compositions (default 8)")
+    parser.add_argument("--turns", type=int, default=1, help="how often search and bare loop take turns (default 1)")
     parser.add_argument("--quick", action="store_true", help="tiny numbers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
@@ -193,14 +200,24 @@ def main() -> None:
         overrides = ["--set", "training.epochs=12", "--set", "search.confirm_seeds=2"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        searched, times, recorded = search(folder, STUDY, trials, *overrides)
+        pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        for turn in range(options.turns):
+            searched, times, recorded = search(folder / str(turn), STUDY, trials, *overrides)
+            pairs.append((searched, _figures(recorded, sum(bare(STUDY, recorded)) / CORES)))
+        all_searched, all_bare = (
+            {key: sum(f[key] for f in each) for key in searched} for each in zip(*pairs, strict=True)
+        )
         figures = {
             "textbook": textbook(folder, textbook_trials, epochs),
             "textbook, lean": textbook(folder, textbook_trials, epochs, "--lean"),
-            "deeppp search": searched,
-            **bare_and_floor(recorded, seconds),
+            "deeppp search": all_searched,
+            "bare loop": all_bare,
+            **floors(len(recorded[0]["seeds"]), seconds),
         }
     show_compositions(figures)
+    if options.turns > 1:
+        ratios = [s["replica_epochs"] / s["seconds"] / (b["replica_epochs"] / b["seconds"]) for s, b in pairs]
+        print(f"\nsearch to bare loop, turn by turn: {', '.join(f'{ratio:.3f}' for ratio in ratios)}; the last search:")
     show_parts(times["parts"], searched["seconds"], recorded)
     show_loop_and_floor((1, 8) if options.quick else (1, 8, 32, 128), seconds)
     if options.json:
