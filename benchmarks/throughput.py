@@ -135,11 +135,11 @@ def show_compositions(figures: dict[str, dict[str, Any]]) -> None:
         f["replica_epochs_per_second"] = f["replica_epochs"] / f["seconds"]
     print("| | trials | seconds | replica-epochs | per second | to textbook | to bare loop |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    slowest, bare = (figures[name]["replica_epochs_per_second"] for name in ("textbook", "bare loop"))
+    slowest, loop = (figures[name]["replica_epochs_per_second"] for name in ("textbook", "bare loop"))
     for what, f in figures.items():
         rate = f["replica_epochs_per_second"]
         print(f"| {what} | {f['trials'] or ''} | {f['seconds']:.3g} | {f['replica_epochs']} | {rate:.4g} ", end="")
-        print(f"| {rate / slowest:.3g} x | {rate / bare:.3g} x |")
+        print(f"| {rate / slowest:.3g} x | {rate / loop:.3g} x |")
 
 
 def show_parts(parts: dict[str, float], seconds: float, trials: Sequence[dict[str, Any]]) -> None:

@@ -93,7 +93,7 @@ class MarkovChain:
         Returns:
             The fraction of accepted proposals of each replica, (R,); NaN for one without a chain.
         """
-        acceptance_R = torch.zeros_like(loss_R)
+        acceptance_R, loss_R = torch.zeros_like(loss_R), loss_R.clone()
         for move_KN, uniform_K in self._moves():
             k = len(move_KN)
             moves = move_KN.split(self.units, dim=1)
@@ -103,7 +103,7 @@ class MarkovChain:
             accepted_K = accepted(old_K, new_K, temperature_K, uniform_K)
             for weights_RN, proposal_KN in zip(weights, proposal, strict=True):
                 weights_RN[:k] = torch.where(accepted_K[:, None], proposal_KN, weights_RN[:k])
-            loss_R = torch.cat([torch.where(accepted_K, new_K, old_K), loss_R[k:]])
+            loss_R[:k] = torch.where(accepted_K, new_K, old_K)
             acceptance_R[:k] += accepted_K
         return acceptance_R / self.proposals_R
 

@@ -77,7 +77,6 @@ class InnerLoop:
         self.rejection_weight_R = torch.full((len(replicas),), config.rejection_weight, device=x.device)
         self.keeps = [torch.full((len(replicas), 1), float(keep), device=x.device) for keep in replicas.keeps]
         self.chain = MarkovChain(config, units, random) if config.chain else None
-        self.back_propagates = not config.chain
         for weights_RN in replicas.pruner_weights:
             weights_RN.requires_grad_(not config.chain)
         pruners = {name: replicas.parameters[name] for name in replicas.pruner_names}
@@ -129,9 +128,8 @@ class InnerLoop:
         loop.keeps = [torch.cat(of_pruner) for of_pruner in zip(*(part.keeps for part in parts), strict=True)]
         chains = [part.chain for part in parts]
         loop.chain = JoinedChains(chains, counts) if any(chains) else None
-        loop.back_propagates = any(part.back_propagates for part in parts)
         for weights_RN in loop.replicas.pruner_weights:
-            weights_RN.requires_grad_(loop.back_propagates)
+            weights_RN.requires_grad_(not all(chains))
         loop.optimizer = JoinedAdamW([part.optimizer for part in parts], counts)
         return loop
 
@@ -178,7 +176,7 @@ class InnerLoop:
         logits_RBC, backward = replicas.logits_and_backward(x_RBF)
         classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, self.smoothing_R)
         gradients = backward(to_logits_RBC)
-        if self.back_propagates:
+        if weights[0].requires_grad:
             selection_R, rejection_R, of_pruners = pruner_losses_and_gradients(
                 weights, self.keeps, rejection, self.rejection_weight_R
             )

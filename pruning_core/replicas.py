@@ -99,7 +99,9 @@ class Replicas:
 
     @classmethod
     def joined(cls, parts: Sequence["Replicas"]) -> "Replicas":
-        """The replicas of several parts, one after the other, of networks with the same layers and the same n.
+        """The replicas of several parts, one after the other, of networks with the same layers.
+
+        They are for training only: which n a replica has, its part knows (`keeps` is empty).
 
         The parts stay what they were, but their tensors are parts of the new ones from now on: what is done to one is
         done to the other.
@@ -107,6 +109,7 @@ class Replicas:
         replicas = copy(parts[0])
         replicas.parameters = _joined([part.parameters for part in parts])
         replicas.buffers = _joined([part.buffers for part in parts])
+        replicas.keeps = []
         return replicas
 
     def __len__(self) -> int:

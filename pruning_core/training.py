@@ -190,8 +190,9 @@ class Training:
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on exactly where this run stands: tensors and numbers only."""
         return {
-            "parameters": {name: p.detach() for name, p in self.replicas.parameters.items()},
-            "buffers": self.replicas.buffers,
+            # Copies: of a part of a joined stack, torch.save would write the whole stack.
+            "parameters": {name: p.detach().clone() for name, p in self.replicas.parameters.items()},
+            "buffers": {name: buffer.clone() for name, buffer in self.replicas.buffers.items()},
             "optimizer": self.loop.optimizer.state_dict(),
             "strategy": self.strategy.state_dict(),
             "random": self.random.state_dict(),

@@ -48,12 +48,18 @@ FAILURE = {
 }
 
 
-def trials_together(study: Study, data: Dataset, workers: int) -> int:
+def trials_together(study: Study, data: Dataset, workers: int, trials: int) -> int:
     """How many trials at once one worker trains.
 
     More than one pay where networks are so small that a batch of several stays in a core's cache (measured: see
     benchmarks/README), and there are at least `TRIALS_IN_TURN` for each process that starts to wait for an engine: so
     the start is paid for, and what is proposed next knows of most that went before.
+
+    Args:
+        study: the study file.
+        data: that it names.
+        workers: how many there are.
+        trials: how many the search has in all.
     """
     config, device = study.trial_config(), study.resources.device
     most = JOINED_REPLICAS[device] // config.seeds
@@ -62,7 +68,7 @@ def trials_together(study: Study, data: Dataset, workers: int) -> int:
         shape = config.seeds, equal_batches(len(data.train.y), default_batch(config, len(data.train.y))), widths
         joins = study.resources.threads == 1 and aligned(*shape)
         most = min(most, JOINED_BYTES // step_bytes(*shape)) if joins else 1
-    return max(1, min(most, study.search.trials // (workers * TRIALS_IN_TURN)))
+    return max(1, min(most, trials // (workers * TRIALS_IN_TURN)))
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ import contextlib
 import time
 import warnings
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +16,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,37 +39,30 @@ class Ledger:
     Only this process writes to it, so nothing has to be read back: that would be a fifth of what the driver does.
 
     Args:
-        study: in its storage; trials that it has already are read once.
+        study: in its storage.
     """
 
     def __init__(self, study: optuna.Study) -> None:
         self.study = study
-        self.trials: list[FrozenTrial] = study.get_trials()
         self._writer = ledger_writer(study)
+
+    @cached_property
+    def trials(self) -> list[FrozenTrial]:
+        """Those in the storage when it is read first, which is to be under the search's lock, and those begun since."""
+        return self.study.get_trials()
 
     @property
     def label(self) -> str:
         """The search's name, unique in its storage."""
         return self.study.study_name
 
-    def begin(self, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-        """Adds a running trial, whose number is its place in `trials`."""
-        number = len(self.trials)
-        trial = FrozenTrial(
-            number=number,
-            trial_id=self._writer.begin(number, params, distributions),
-            state=TrialState.RUNNING,
-            params=params,
-            distributions=distributions,
-            value=None,
-            intermediate_values={},
-            user_attrs={},
-            system_attrs={},
-            datetime_start=datetime.now(),
-            datetime_complete=None,
-        )
+    def begin(self, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
+        """Adds a running trial and returns its number, its place in `trials`."""
+        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+        trial.number = len(self.trials)
+        trial._trial_id = self._writer.begin(trial.number, params, distributions)
         self.trials.append(trial)
-        return trial
+        return trial.number
 
     def report(self, number: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
         """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""

@@ -27,9 +27,9 @@ class Pictures:
         """Writes `gates.png` of a trial into a folder, if it left behind what that needs."""
         if not (remains.trial and remains.history and remains.gates):
             return
-        began = time.thread_time()
         from search import figures  # takes half a second for which the start of a search need not wait
 
+        began = time.thread_time()
         strategy = remains.trial["config"]["strategy"]
         title = f"{strategy} #{number}: {summary.completions(remains.trial)}"
         figures.gate_trajectories(folder / "gates.png", title, remains.trial, remains.history, remains.gates)

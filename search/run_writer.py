@@ -1,4 +1,4 @@
-"""Writes the beginning and the end of a trial's run to MLflow: into SQLite as one transaction each.
+"""Writes the beginning and the end of a run to MLflow: into SQLite as one transaction each.
 
 It uses MLflow's own table models. Through `MlflowClient` a run would be a dozen transactions, and every point of its
 curves an object that is looked up again: 0.1 ms a point, of which a usual trial has 1,600. Its files go to one artifact
@@ -41,7 +41,7 @@ class RunWriter:
         self._engine = create_engine(tracking_uri, poolclass=NullPool) if tracking_uri.startswith("sqlite:") else None
 
     def create(self, name: str, tags: Mapping[str, str], params: Sequence[Param] = ()) -> tuple[str, int]:
-        """Makes a run that is running, with its parameters; returns its id and its start in ms."""
+        """Makes a run that is running; returns its id and its start in ms. The tags name `mlflow.user`."""
         if self._engine is None:
             info = self._client.create_run(self._experiment.experiment_id, tags=dict(tags), run_name=name).info
             self.begin(info.run_id, params)

@@ -247,7 +247,7 @@ def _run_tune_once(
     lost = [t for t in in_tune if _is_lost(t["status"], t["config"]["number"], ledger)]
     resume_errored: Any = ResumeConfig.ResumeType.RESUME if lost else ResumeConfig.ResumeType.SKIP
     part, resources = data.without_test(), study.resources
-    together = trials_together(study, part, slots(resources))
+    together = trials_together(study, part, slots(resources), budget(study))
     handler = signal.getsignal(signal.SIGINT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:

@@ -109,8 +109,8 @@ class Optimiser:
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any], dict[str, BaseDistribution]]:
         """The next point: the trial in memory, its values and their distributions, with what the arm fixes."""
-        asked = len(self.memory.get_trials(deepcopy=False))
-        if isinstance(self.memory.sampler, optuna.samplers.GPSampler) and asked >= GP_TRIALS:
+        process = isinstance(self.memory.sampler, optuna.samplers.GPSampler)
+        if process and len(self.memory.get_trials(deepcopy=False)) >= GP_TRIALS:
             self.memory.sampler = self._sampler("tpe")
         return self._fill(self.memory.ask())
 
@@ -190,7 +190,7 @@ class StudySearcher(Searcher):
             return Searcher.FINISHED
         arm = min(self.open_arms(), key=lambda a: self.created[a])
         in_memory, values, distributions = self.optimisers[arm].ask()
-        number = self.ledger.begin(values, distributions).number
+        number = self.ledger.begin(values, distributions)
         self.running[number] = in_memory
         self.created[arm] += 1
         self.numbers[trial_id] = number

@@ -68,7 +68,7 @@ def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remot
 def _joined_engine(
     config: Mapping[str, Any], data: list[ray.ObjectRef], names: Sequence[str], gpus: str, node: str
 ) -> Any | None:
-    """The one of these engines with the fewest trials, started if need be; None if another one joined it meanwhile.
+    """The one of these engines with the fewest trials, started if need be; None if its trials are others meanwhile.
 
     So trials that start at the same moment see each other.
     """

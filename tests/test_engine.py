@@ -166,4 +166,4 @@ def test_an_engine_that_nobody_asks_says_so(data: Dataset, tmp_path: Path) -> No
 )
 def test_how_many_trials_share_a_worker(sections: dict[str, Any], workers: int, expected: int) -> None:
     study = Study.model_validate({"name": "s", "data": {"source": "digits", "keep": 16}, **sections})
-    assert trials_together(study, study.load_data(), workers) == expected
+    assert trials_together(study, study.load_data(), workers, study.search.trials) == expected

@@ -1,5 +1,6 @@
 """Runs that join train as each would alone: the batch is an arrangement of the work, not a part of the result."""
 
+import io
 from typing import Any
 
 import pytest
@@ -65,6 +66,19 @@ def test_runs_that_join_train_as_each_would_alone(data: Dataset, several: list[d
         for _ in range(EPOCHS):
             train_epoch([alone], alone.loop)
         assert_same(joined, alone)
+
+
+def test_the_saved_state_of_a_run_is_no_larger_because_it_has_joined_others(data: Dataset) -> None:
+    runs = [run(data, values) for values in DIFFERENT]
+
+    def saved() -> int:
+        file = io.BytesIO()
+        torch.save(runs[1].state_dict(), file)
+        return len(file.getvalue())
+
+    alone = saved()
+    InnerLoop.joined([r.loop for r in runs])
+    assert saved() == alone
 
 
 def test_runs_come_and_go_between_epochs(data: Dataset) -> None:

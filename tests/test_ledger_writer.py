@@ -35,7 +35,7 @@ def written(storage: optuna.storages.BaseStorage, directions: list[StudyDirectio
     ledger = Ledger(optuna.create_study(study_name="s", storage=storage, directions=directions))
     assert type(ledger._writer) is (TableWriter if isinstance(storage, RDBStorage) else CallWriter)
     for number, ending in enumerate(ENDINGS):
-        assert ledger.begin(PARAMS, DISTRIBUTIONS).number == number
+        assert ledger.begin(PARAMS, DISTRIBUTIONS) == number
         ledger.report(number, {8: 0.4, 16: 0.5}, {"noted": 1})
         ledger.end(number, ending)
     ledger.begin(PARAMS, DISTRIBUTIONS)

@@ -241,6 +241,17 @@ def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: Le
     assert [trial.params["lambda_start"] for trial in ledger.trials] == [tried[k] for k in range(4)]
 
 
+def test_a_gaussian_process_hands_over_to_tpe(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.sampler.GP_TRIALS", 3)
+    searcher, samplers = StudySearcher(a_study(sampler="gp"), ledger), []
+    for k in range(12):
+        ask(searcher, f"t{k}")
+        searcher.on_trial_complete(f"t{k}", a_report())
+        samplers.append([type(optimiser.memory.sampler).__name__ for optimiser in searcher.optimisers.values()])
+    assert samplers[0] == ["GPSampler"] * 3
+    assert samplers[-1] == ["TPESampler"] * 3
+
+
 def test_the_sampler_learns_from_what_was_told(ledger: Ledger) -> None:
     study = Study.model_validate({**a_study(trials=60).model_dump(mode="json"), "strategies": ["stepped"]})
     searcher = StudySearcher(study, ledger)
