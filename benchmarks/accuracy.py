@@ -26,10 +26,10 @@ import torch
 from torch import nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.datasets import DataError, Dataset
+from pruning_core.data.datasets import DataError, Dataset
 from pruning_core.networks import NetworkFactory
 from pruning_core.training import train
-from search.baselines import (
+from search.report.baselines import (
     by_anova,
     by_l1_path,
     by_lassonet,
@@ -39,9 +39,9 @@ from search.baselines import (
     by_stochastic_gates,
     with_inputs,
 )
-from search.confirmation import FIRST_FRESH_SEED
-from search.findings import Estimate, estimate, gap, paired
+from search.report.findings import Estimate, estimate, gap, paired
 from search.study import StudyError, load_study, load_trial
+from search.train.confirmation import FIRST_FRESH_SEED
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")

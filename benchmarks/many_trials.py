@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.scaling import MIB
 from benchmarks.throughput import CORES, bare, search
-from search.optuna_trials import CONSTRAINT
-from search.sampler import Optimiser
+from search.propose.optuna_trials import CONSTRAINT
+from search.propose.sampler import Optimiser
 from search.study import Study
 
 TINY = Path(__file__).parent / "many_trials.yaml"

@@ -24,9 +24,9 @@ STARTED = time.perf_counter()
 
 def timed_parts() -> dict[str, list[tuple[Any, str]]]:
     """The functions that make up each part, as their owners and names; imports what a search imports."""
-    from search import runner
-    from search.sampler import StudySearcher
-    from search.tracking import Tracking
+    from search import run as runner
+    from search.propose.sampler import StudySearcher
+    from search.record.tracking import Tracking
 
     logged = ("open_search", "start_trial", "finish_trial", "log_confirmation", "close_search")
     return {
@@ -40,8 +40,9 @@ def timed_parts() -> dict[str, list[tuple[Any, str]]]:
 
 def main() -> int:
     """Runs the search and writes the file; `start` is the part before the trials begin."""
-    from search import cli, cluster
+    from search import cli
     from search.study import Study
+    from search.train import cluster
 
     seconds = defaultdict(float, {"imports": time.perf_counter() - STARTED})
 
@@ -91,7 +92,7 @@ def main() -> int:
             for part, functions in parts.items():
                 for owner, name in functions:
                     timed(part, owner, name)
-            from search.recorder import Recorder
+            from search.record.recorder import Recorder
 
             noted(Recorder, "ended")
             yield ray_is_up

@@ -1,39 +1,23 @@
 """The configuration of one trial: every hyperparameter, its meaning and its range of validity.
 
-A hyperparameter has one name everywhere: here, in the study file, in Optuna, in MLflow and in the report.
+A hyperparameter has one name everywhere: here, in the study file, in Optuna, in MLflow and in the report. Those of a
+strategy stand with the strategy (`strategies.py`); `register` adds them to `TrialConfig`.
 Legend of tensor dimensions used throughout the package: ``R`` replicas, ``B`` batch rows, ``F`` features,
 ``N`` gates, ``C`` classes, ``E`` epochs.
 """
 
-from typing import Literal
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
-Strategy = Literal["fixed", "ratio", "stepped", "plateau", "markov"]
-AlphaStrategy = Literal["fixed", "ratio", "stepped", "plateau"]
-MuReading = Literal["current", "windowed", "frozen", "one"]
+from pruning_core.hyperparameters import Choices, Hyperparameter, Range, search_of, searched_field
+from pruning_core.strategies import STRATEGIES, Fixed, Markov, Plateau, Ratio, Stepped, Strategy
 
 LARGEST_DEFAULT_BATCH = 64
-
-ALPHA_HYPERPARAMETERS: dict[str, tuple[str, ...]] = {
-    "fixed": ("lambda_start",),
-    "ratio": ("window",),
-    "stepped": ("lambda_start", "lambda_max", "growth", "step_epochs", "mu", "window"),
-    "plateau": (
-        "lambda_start",
-        "lambda_max",
-        "growth",
-        "plateau_threshold",
-        "patience",
-        "plateau_monitor",
-        "mu",
-        "window",
-    ),
-}
-CHAIN_HYPERPARAMETERS = ("alpha", "delta", "block", "proposals", "temperature")
-STRATEGY_HYPERPARAMETERS = frozenset(
-    [name for names in ALPHA_HYPERPARAMETERS.values() for name in names] + list(CHAIN_HYPERPARAMETERS)
-)
+AnyStrategy = TypeVar("AnyStrategy", bound=type[Strategy])
 
 
 class TrialConfig(BaseModel):
@@ -50,39 +34,23 @@ class TrialConfig(BaseModel):
 
     keep: int = Field(ge=1, description="n, how many input units survive")
 
-    strategy: Strategy = Field("stepped", description="how alpha, the weight of the pruner loss, evolves")
-    alpha: AlphaStrategy = Field("stepped", description="the alpha strategy that `markov` combines with")
-    lambda_start: float = Field(0.2, gt=0, description="first value of lambda; alpha itself for `fixed`")
-    lambda_max: float = Field(1e7, gt=0, description="lambda grows no further than this")
-    growth: float = Field(1.15, gt=1, description="factor by which lambda grows")
-    step_epochs: int = Field(1, ge=1, description="`stepped`: epochs between two growths")
-    plateau_threshold: float = Field(
-        0.2, ge=0, description="`plateau`: relative change of the variance that counts as none"
+    strategy: str = Field("stepped", description="how alpha, the weight of the pruner loss, evolves")
+    alpha: str = searched_field(
+        "stepped", Choices(("stepped", "plateau")), description="the alpha strategy that `markov` combines with"
     )
-    patience: int = Field(1, ge=1, description="`plateau`: epochs over which the variance is compared")
-    plateau_monitor: Literal["weights", "gates"] = Field(
-        "weights", description="`plateau`: variance of w or of sigma(w)"
-    )
-    mu: MuReading = Field("one", description="reading of mu = <L_cla> / (lambda <L_pru>) in alpha = mu lambda")
-    window: int = Field(10, ge=1, description="epochs averaged by <...>")
 
     rejection: Literal["plain", "modified"] = Field(
         "modified", description="rejection loss without or with the product term N prod(sigma)"
     )
     rejection_weight: float = Field(1.0, ge=0, description="L_pru = L_sel + rejection_weight L_rej")
 
-    delta: float = Field(1.0, gt=0, description="chain: largest move of a pruner weight in one proposal")
-    block: float = Field(
-        0.1, gt=0, le=1, description="chain: probability with which each weight takes part in a proposal (deck: 1)"
-    )
-    proposals: int = Field(2, ge=1, description="chain: proposals per training step (deck: 1)")
-    temperature: float = Field(
-        0.0, ge=0, description="chain: T in the acceptance exp(-dL/T) of a worse point; 0 never accepts one"
-    )
-
     initial_weight: float = Field(3.0, description="w_0, the value at which every pruner weight starts")
-    learning_rate: float = Field(5e-3, gt=0, description="Adam step size of the network's weights")
-    pruner_learning_rate: float = Field(0.1, gt=0, description="Adam step size of the pruner weights")
+    learning_rate: float = searched_field(
+        5e-3, Range(1e-3, 1e-2, log=True), gt=0, description="Adam step size of the network's weights"
+    )
+    pruner_learning_rate: float = searched_field(
+        0.1, Range(1e-2, 0.2, log=True), gt=0, description="Adam step size of the pruner weights"
+    )
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay (AdamW) of the network's weights per step")
 
     label_smoothing: float = Field(
@@ -100,34 +68,107 @@ class TrialConfig(BaseModel):
     tolerance: float = Field(0.05, gt=0, lt=0.5, description="a gate this close to 0 or 1 counts as closed or open")
     seeds: int = Field(8, ge=1, description="R, replicas trained at once, each with a seed of its own")
 
+    if TYPE_CHECKING:  # the strategies' hyperparameters are fields that no type checker sees
+
+        def __init__(self, **values: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
     @model_validator(mode="after")
     def _check(self) -> "TrialConfig":
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must hold positive widths, got {list(self.hidden)}")
-        if "lambda_max" in ALPHA_HYPERPARAMETERS[self.alpha_strategy] and self.lambda_max < self.lambda_start:
-            raise ValueError(
-                f"lambda_max must not be below lambda_start = {self.lambda_start:g}, got {self.lambda_max:g}"
-            )
+        STRATEGIES[self.alpha_strategy].check(self)
         return self
 
     @property
     def alpha_strategy(self) -> str:
-        """The strategy that sets alpha: `alpha` for `markov`, else the strategy itself."""
-        return self.alpha if self.strategy == "markov" else self.strategy
+        """The strategy that sets alpha: `alpha` where a chain moves the weights, else the strategy itself."""
+        return self.alpha if self.chain else self.strategy
 
     @property
     def chain(self) -> bool:
         """Whether the pruner weights move by the Markov chain instead of back-propagation."""
-        return self.strategy == "markov"
+        return STRATEGIES[self.strategy].chain
 
     def used(self) -> dict[str, object]:
-        """The hyperparameters that this trial's strategy really uses, by name, in the order above."""
-        active = set(ALPHA_HYPERPARAMETERS[self.alpha_strategy])
+        """The hyperparameters that this trial's strategy really uses, by name, in the order of the fields."""
+        active = STRATEGIES[self.alpha_strategy].used(self)
+        unused = {"pruner_learning_rate"} if self.chain else {"alpha"}
         if self.chain:
-            active |= set(CHAIN_HYPERPARAMETERS)
-        if self.mu == "one" and self.alpha_strategy != "ratio":
-            active -= {"window"}
-        unused = STRATEGY_HYPERPARAMETERS - active
-        if self.chain:
-            unused |= {"pruner_learning_rate"}
+            active |= STRATEGIES[self.strategy].used(self)
+        unused |= strategy_hyperparameters() - active
         return {name: value for name, value in self.model_dump(mode="json").items() if name not in unused}
+
+
+def strategy_hyperparameters() -> frozenset[str]:
+    """The names of all hyperparameters that belong to strategies."""
+    return frozenset(h.name for strategy in STRATEGIES.values() for h in strategy.hyperparameters)
+
+
+def search_ranges() -> dict[str, Range | Choices]:
+    """What is searched where a study leaves a name out, in the order of the fields; the others keep their default."""
+    found = {name: search_of(info) for name, info in TrialConfig.model_fields.items()}
+    return {name: search for name, search in found.items() if search is not None}
+
+
+def alpha_strategy(config: TrialConfig, replicas: int, device: torch.device | str = "cpu") -> Strategy:
+    """The strategy that sets alpha in this configuration (for `markov`: the one that its `alpha` names)."""
+    return STRATEGIES[config.alpha_strategy](config, replicas, device)
+
+
+def register(strategy: AnyStrategy) -> AnyStrategy:
+    """Makes a strategy known: its label can stand in a study file, its hyperparameters belong to `TrialConfig`.
+
+    Args:
+        strategy: a class with a `label` of its own. One that bears the label of another takes its place.
+
+    Raises:
+        ValueError: one of its hyperparameters bears a name that means something else already.
+    """
+    others = {h.name: h for k in STRATEGIES.values() if k.label != strategy.label for h in k.hyperparameters}
+    for mine in strategy.hyperparameters:
+        if mine.name in _OWN_FIELDS or others.get(mine.name, mine) != mine:
+            raise ValueError(f"the hyperparameter {mine.name} of {strategy.label} exists with another meaning")
+    STRATEGIES[strategy.label] = strategy
+    _declare_fields()
+    return strategy
+
+
+_OWN_FIELDS: dict[str, FieldInfo] = dict(TrialConfig.model_fields)
+
+
+def _declare_fields() -> None:
+    """Gives `TrialConfig` the fields of all strategies: those of alpha after `alpha`, those of chains after L_pru."""
+    alphas = [label for label, strategy in STRATEGIES.items() if not strategy.chain]
+    chains = [strategy for strategy in STRATEGIES.values() if strategy.chain]
+    fields: dict[str, FieldInfo] = {}
+    for name, info in _OWN_FIELDS.items():
+        if name in ("strategy", "alpha"):
+            info = copy(info)
+            info.annotation = Literal[tuple(STRATEGIES if name == "strategy" else alphas)]  # type: ignore[assignment]
+        fields[name] = info
+        if name == "alpha":
+            fields |= {h.name: h.as_field() for h in _in_order([STRATEGIES[label] for label in alphas])}
+        if name == "rejection_weight":
+            fields |= {h.name: h.as_field() for h in _in_order(chains)}
+    TrialConfig.model_fields.clear()
+    TrialConfig.model_fields.update(fields)
+    TrialConfig.model_rebuild(force=True)
+
+
+def _in_order(strategies: list[type[Strategy]]) -> list[Hyperparameter]:
+    """All their hyperparameters once; a new one comes before the next known one of its strategy."""
+    found: list[Hyperparameter] = []
+    for strategy in strategies:
+        known = [h for h in strategy.hyperparameters if h in found]
+        for h in strategy.hyperparameters:
+            if h in found:
+                known = known[1:]
+            else:
+                found.insert(found.index(known[0]) if known else len(found), h)
+    return found
+
+
+for _strategy in (Fixed, Ratio, Stepped, Plateau, Markov):
+    register(_strategy)

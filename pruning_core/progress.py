@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pruning_core.config import TrialConfig
+from pruning_core.strategies import STRATEGIES
 
 OUTCOMES = ("complete", "too little", "collapsed", "undecided")
 DRASTIC = 0.5
@@ -72,7 +73,7 @@ def hopeless(
     collapsed_R = still_R & (active_R < keep)
     if 2 * collapsed_R.sum() >= len(active_R):
         return "collapsed and frozen"
-    at_the_top_R = lambda_R >= config.lambda_max if config.alpha_strategy in ("stepped", "plateau") else False
+    at_the_top_R = STRATEGIES[config.alpha_strategy].exhausted(config, lambda_R)
     far_R = still_R & at_the_top_R & (active_R - keep > FAR * (units - keep))
     if 2 * (far_R | collapsed_R).sum() >= len(active_R):
         return "far from complete at lambda_max"

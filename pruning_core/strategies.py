@@ -1,58 +1,127 @@
 """alpha per epoch: how strongly the pruner loss weighs in L_tot = L_cla + alpha L_pru.
 
-A strategy is a small state object over R replicas: read `alpha_R` before an epoch, call `update` after it. alpha is
-always mu lambda. To add one, write a class with a `grown` method and name it in `STRATEGIES` (and its
-hyperparameters in `config.ALPHA_HYPERPARAMETERS`).
+A strategy is one class: its label, its hyperparameters and its alpha. `pruning_core.config.register` makes one known,
+and with it the study file, the search space, the terminal, MLflow and the report::
+
+    @register
+    class Ramp(Strategy):
+        label = "ramp"
+        hyperparameters = (Hyperparameter("slope", float, 0.1, "rise of alpha per epoch", Range(0.01, 1, log=True)),)
+
+        def grown(self, epoch):
+            return self.lambda_R + self.config.slope
 """
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.config import TrialConfig
+from pruning_core.hyperparameters import Choices, Hyperparameter, Range, Value
 
 EPSILON = 1e-12
 
 
-class AlphaStrategy:
-    """lambda, mu and alpha = mu lambda of R replicas, all (R,) in float64.
+class Values(Protocol):
+    """A configuration: each hyperparameter of the strategy is an attribute."""
 
-    Before the first epoch has been measured, <L_cla>/<L_pru> counts as 1.
+    def __getattr__(self, name: str) -> Any: ...
 
-    Args:
-        config: the trial's configuration.
-        replicas: R.
-        device: where the replicas live.
+
+@dataclass(frozen=True)
+class EpochMeans:
+    """What a strategy learns of a finished epoch; each (R,) in float64.
+
+    `classification_R` and `pruner_R` are L_cla and L_pru, means over the epoch's steps; the variances, over all gates
+    of a replica, are those of w and of sigma(w) at the epoch's end.
     """
 
-    reading = "one"
-    start: float | None = None
+    classification_R: Tensor
+    pruner_R: Tensor
+    weight_variance_R: Tensor
+    gate_variance_R: Tensor
 
-    def __init__(self, config: TrialConfig, replicas: int, device: torch.device | str = "cpu") -> None:
+
+LAMBDA_START = Hyperparameter(
+    "lambda_start",
+    float,
+    0.2,
+    "first value of lambda; alpha itself for `fixed`",
+    Range(1e-4, 10.0, log=True),
+    {"gt": 0},
+)
+LAMBDA_MAX = Hyperparameter("lambda_max", float, 1e7, "lambda grows no further than this", limits={"gt": 0})
+GROWTH = Hyperparameter("growth", float, 1.15, "factor by which lambda grows", Range(1.02, 10.0, log=True), {"gt": 1})
+MU = Hyperparameter(
+    "mu",
+    Literal["current", "windowed", "frozen", "one"],
+    "one",
+    "reading of mu = <L_cla> / (lambda <L_pru>) in alpha = mu lambda",
+    Choices(("frozen", "windowed", "one")),
+)
+WINDOW = Hyperparameter("window", int, 10, "epochs averaged by <...>", limits={"ge": 1})
+
+
+class Strategy:
+    """lambda, mu and alpha = mu lambda of R replicas, all (R,) in float64.
+
+    Read `alpha_R` before an epoch, call `update` after it. Before the first epoch has been measured, <L_cla>/<L_pru>
+    counts as 1. A strategy of your own overrides `grown`, and `first_lambda` if it has no `lambda_start`.
+
+    Args:
+        config: its `hyperparameters` are read.
+        replicas: R.
+        device: where the replicas live.
+
+    Attributes:
+        label: its name everywhere.
+        hyperparameters: those that it uses, in the order in which a search draws them.
+        known_points: values that a search tries first, besides the defaults.
+        chain: whether a Markov chain moves the pruner weights, not back-propagation. Such a strategy leaves alpha to
+            the one that `alpha` names.
+        reading: of mu, as `MU` has them, where no hyperparameter sets it.
+    """
+
+    label: ClassVar[str]
+    hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
+    known_points: ClassVar[tuple[Mapping[str, Value], ...]] = ()
+    chain: ClassVar[bool] = False
+    reading = "one"
+
+    def __init__(self, config: Values, replicas: int, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.epoch = 0
-        self.lambda_R = torch.full((replicas,), self.start or config.lambda_start, dtype=torch.float64, device=device)
+        self.lambda_R = torch.full((replicas,), self.first_lambda(), dtype=torch.float64, device=device)
         self.mu_R = torch.ones_like(self.lambda_R)
         if self.reading in ("current", "windowed"):
             self.mu_R = 1 / self.lambda_R
-        self.losses: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=config.window)
+        window = config.window if WINDOW in self.hyperparameters else 1
+        self.losses: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=window)
+
+    def first_lambda(self) -> float:
+        """lambda of the first epoch."""
+        return float(self.config.lambda_start) if LAMBDA_START in self.hyperparameters else 1.0
 
     @property
     def alpha_R(self) -> Tensor:
         """alpha = mu lambda of the coming epoch, (R,)."""
         return self.mu_R * self.lambda_R
 
-    def grown(self, variance_R: Tensor) -> Tensor:
-        """lambda of the coming epoch, given the variance of the pruner weights (or gates) after this one."""
+    def grown(self, epoch: EpochMeans) -> Tensor:
+        """lambda of the coming epoch, given the one that has just ended; `self.epoch` counts those that have."""
         return self.lambda_R
 
-    def update(self, classification_R: Tensor, pruner_R: Tensor, variance_R: Tensor) -> None:
-        """Takes in one finished epoch: its mean L_cla and L_pru, and the variance that `plateau` watches, all (R,)."""
+    def update(self, epoch: EpochMeans) -> None:
+        """Takes in one finished epoch."""
         self.epoch += 1
         lambda_R = self.lambda_R
-        self.losses.append((classification_R.double(), pruner_R.double(), lambda_R))
-        self.lambda_R = self.grown(variance_R.double())
+        self.losses.append((epoch.classification_R, epoch.pruner_R, lambda_R))
+        self.lambda_R = self.grown(epoch)
         self.mu_R = self._measured_mu(lambda_R)
 
     def _measured_mu(self, lambda_before_R: Tensor) -> Tensor:
@@ -65,6 +134,24 @@ class AlphaStrategy:
             return classification_R.mean(0) / (lambdas_R * pruner_R).mean(0)
         today_R = lambda_before_R if self.reading == "frozen" else self.lambda_R
         return classification_R.mean(0) / (today_R * pruner_R.mean(0))
+
+    @classmethod
+    def used(cls, config: Values) -> set[str]:
+        """Which of its hyperparameters a trial with this configuration really uses."""
+        return {hyperparameter.name for hyperparameter in cls.hyperparameters}
+
+    @classmethod
+    def check(cls, config: Values) -> None:
+        """Refuses values that are allowed each, but not together.
+
+        Raises:
+            ValueError: a sentence.
+        """
+
+    @classmethod
+    def exhausted(cls, config: Values, lambda_R: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which replicas, (R,), have a lambda that grows no further although it was meant to."""
+        return np.zeros(len(lambda_R), dtype=bool)
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on as if nothing had happened: tensors and numbers."""
@@ -82,32 +169,73 @@ class AlphaStrategy:
             setattr(self, name, value)
 
 
-class Fixed(AlphaStrategy):
+class Fixed(Strategy):
     """alpha = lambda_start for ever (deck: "too little or too drastically")."""
 
+    label = "fixed"
+    hyperparameters = (LAMBDA_START,)
 
-class Ratio(AlphaStrategy):
+
+class Ratio(Strategy):
     """alpha = <L_cla> / <L_pru> over the last `window` epochs (slide "What really works")."""
 
+    label = "ratio"
+    hyperparameters = (WINDOW,)
     reading = "current"
-    start = 1.0
 
 
-class Growing(AlphaStrategy):
+class Growing(Strategy):
     """alpha = mu lambda with a lambda that grows up to `lambda_max`, in the reading of mu that the config names."""
 
-    def __init__(self, config: TrialConfig, replicas: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, config: Values, replicas: int, device: torch.device | str = "cpu") -> None:
         self.reading = config.mu
         super().__init__(config, replicas, device)
 
+    def raised(self) -> Tensor:
+        """lambda after one growth."""
+        return (self.lambda_R * self.config.growth).clamp_max(self.config.lambda_max)
+
+    @classmethod
+    def used(cls, config: Values) -> set[str]:
+        return super().used(config) - ({"window"} if config.mu == "one" else set())
+
+    @classmethod
+    def check(cls, config: Values) -> None:
+        if config.lambda_max < config.lambda_start:
+            start, most = config.lambda_start, config.lambda_max
+            raise ValueError(f"lambda_max must not be below lambda_start = {start:g}, got {most:g}")
+
+    @classmethod
+    def exhausted(cls, config: Values, lambda_R: NDArray[np.floating]) -> NDArray[np.bool_]:
+        return np.asarray(lambda_R >= config.lambda_max)
+
 
 class Stepped(Growing):
-    """lambda_start growth^(epoch // step_epochs) (slides "Increasing the slope", "Results with increasing lambda")."""
+    """lambda_start growth^(epoch // step_epochs) (slides "Increasing the slope", "Results with increasing lambda").
 
-    def grown(self, variance_R: Tensor) -> Tensor:
-        if self.epoch % self.config.step_epochs:
-            return self.lambda_R
-        return (self.lambda_R * self.config.growth).clamp_max(self.config.lambda_max)
+    A search also tries the deck's own schedule of 12/05/2023: 1 → 10⁷, ×10 every 20 epochs.
+    """
+
+    label = "stepped"
+    hyperparameters = (
+        LAMBDA_START,
+        LAMBDA_MAX,
+        GROWTH,
+        Hyperparameter(
+            "step_epochs",
+            int,
+            1,
+            "`stepped`: epochs between two growths",
+            Range(1, 20, log=True, integer=True),
+            {"ge": 1},
+        ),
+        MU,
+        WINDOW,
+    )
+    known_points = ({"lambda_start": 1.0, "lambda_max": 1e7, "growth": 10.0, "step_epochs": 20, "mu": "frozen"},)
+
+    def grown(self, epoch: EpochMeans) -> Tensor:
+        return self.lambda_R if self.epoch % self.config.step_epochs else self.raised()
 
 
 class Plateau(Growing):
@@ -117,30 +245,87 @@ class Plateau(Growing):
     After a growth the replica waits another `patience` epochs.
     """
 
-    def __init__(self, config: TrialConfig, replicas: int, device: torch.device | str = "cpu") -> None:
+    label = "plateau"
+    hyperparameters = (
+        LAMBDA_START,
+        LAMBDA_MAX,
+        GROWTH,
+        Hyperparameter(
+            "plateau_threshold",
+            float,
+            0.2,
+            "`plateau`: relative change of the variance that counts as none",
+            Range(1e-4, 0.5, log=True),
+            {"ge": 0},
+        ),
+        Hyperparameter(
+            "patience",
+            int,
+            1,
+            "`plateau`: epochs over which the variance is compared",
+            Range(1, 10, integer=True),
+            {"ge": 1},
+        ),
+        Hyperparameter(
+            "plateau_monitor",
+            Literal["weights", "gates"],
+            "weights",
+            "`plateau`: variance of w or of sigma(w)",
+            Choices(("weights", "gates")),
+        ),
+        MU,
+        WINDOW,
+    )
+
+    def __init__(self, config: Values, replicas: int, device: torch.device | str = "cpu") -> None:
         super().__init__(config, replicas, device)
         self.variances: deque[Tensor] = deque(maxlen=config.patience + 1)
         self.waited_R = torch.full((replicas,), -1, dtype=torch.int64, device=device)
 
-    def grown(self, variance_R: Tensor) -> Tensor:
+    def grown(self, epoch: EpochMeans) -> Tensor:
+        of_weights = self.config.plateau_monitor == "weights"
+        variance_R = epoch.weight_variance_R if of_weights else epoch.gate_variance_R
         self.variances.append(variance_R)
         self.waited_R = self.waited_R + 1
         then_R = self.variances[0]
         still_R = (variance_R - then_R).abs() <= self.config.plateau_threshold * then_R.clamp_min(EPSILON)
         grows_R = still_R & (self.waited_R >= self.config.patience)
         self.waited_R = torch.where(grows_R, 0, self.waited_R)
-        grown_R = (self.lambda_R * self.config.growth).clamp_max(self.config.lambda_max)
-        return torch.where(grows_R, grown_R, self.lambda_R)
+        return torch.where(grows_R, self.raised(), self.lambda_R)
 
 
-STRATEGIES: dict[str, type[AlphaStrategy]] = {
-    "fixed": Fixed,
-    "ratio": Ratio,
-    "stepped": Stepped,
-    "plateau": Plateau,
-}
+class Markov(Strategy):
+    """A Markov chain moves the pruner weights (see `chain.py`); alpha follows the strategy that `alpha` names."""
+
+    label = "markov"
+    chain = True
+    hyperparameters = (
+        Hyperparameter(
+            "delta",
+            float,
+            1.0,
+            "chain: largest move of a pruner weight in one proposal",
+            Range(0.01, 3.0, log=True),
+            {"gt": 0},
+        ),
+        Hyperparameter(
+            "block",
+            float,
+            0.1,
+            "chain: probability with which each weight takes part in a proposal (deck: 1)",
+            Range(0.02, 1.0, log=True),
+            {"gt": 0, "le": 1},
+        ),
+        Hyperparameter("proposals", int, 2, "chain: proposals per training step (deck: 1)", limits={"ge": 1}),
+        Hyperparameter(
+            "temperature",
+            float,
+            0.0,
+            "chain: T in the acceptance exp(-dL/T) of a worse point; 0 never accepts one",
+            limits={"ge": 0},
+        ),
+    )
 
 
-def alpha_strategy(config: TrialConfig, replicas: int, device: torch.device | str = "cpu") -> AlphaStrategy:
-    """The strategy that `config` names (for `markov`: the one that its `alpha` names)."""
-    return STRATEGIES[config.alpha_strategy](config, replicas, device)
+STRATEGIES: dict[str, type[Strategy]] = {}
+"""Every strategy by its label; `pruning_core.config.register` adds to it."""

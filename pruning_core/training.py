@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
-from pruning_core.datasets import Dataset, Part
+from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
+from pruning_core.data.datasets import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
-from pruning_core.strategies import alpha_strategy
+from pruning_core.strategies import EpochMeans
 
 
 def default_device() -> torch.device:
@@ -121,8 +121,8 @@ class Training:
         gates_RN = torch.sigmoid(weights_RN)
         weight_variance_R, gate_variance_R = weights_RN.var(1, correction=0), gates_RN.var(1, correction=0)
         pruner_R = selection_R + self.config.rejection_weight * rejection_R
-        monitored_R = weight_variance_R if self.config.plateau_monitor == "weights" else gate_variance_R
-        self.strategy.update(classification_R, pruner_R, monitored_R)
+        measured = (classification_R, pruner_R, weight_variance_R, gate_variance_R)
+        self.strategy.update(EpochMeans(*(values_R.double() for values_R in measured)))
 
         validation, replicas = self.data.validation, self.replicas
         values = {

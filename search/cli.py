@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.datasets import DataError
+from pruning_core.data.datasets import DataError
 from search import terminal
-from search.addresses import places
-from search.space import table
+from search.stores.addresses import places
 from search.study import StudyError, load_study, load_trial
 
 if TYPE_CHECKING:
     from pruning_core.training import Training
-    from search.replay import RecordedTrial
+    from search.record.replay import RecordedTrial
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -129,7 +128,7 @@ def check(options: argparse.Namespace) -> int:
     """`deeppp check`."""
     study = load_study(options.study, options.overrides)
     data = study.load_data()
-    terminal.show_study(study, table(study), data)
+    terminal.show_study(study, study.varied.table(), data)
     terminal.warn(*study.warnings, *data.warnings)
     return DONE
 
@@ -176,10 +175,10 @@ def search(options: argparse.Namespace) -> int:
     data = study.load_data()
     terminal.warn(*study.warnings, *data.warnings)
     where = places(options.output, options.storage, options.tracking_uri)
-    from search.cluster import started_ray
+    from search.train.cluster import started_ray
 
     with started_ray(study, data, where.output, options.address) as ray_is_up:
-        from search import runner  # takes seconds, in which Ray starts
+        from search import run as runner  # takes seconds, in which Ray starts
 
         display = terminal.SearchDisplay()
         try:
@@ -201,7 +200,7 @@ def sync(options: argparse.Namespace) -> int:
     study = load_study(options.study, options.overrides)
     data = study.load_data()
     where = places(options.output, options.storage, options.tracking_uri)
-    from search import runner
+    from search import run as runner
 
     sentence = runner.sync(study, data, where)
     terminal.console.print(sentence, markup=False)
@@ -216,7 +215,7 @@ def _write_json(path: Path | None, value: Any) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """`deeppp replay`: a trial from its MLflow run, without Ray and Optuna, so that a debugger sees everything."""
-    from search.replay import start, vary
+    from search.record.replay import start, vary
 
     if options.epochs is not None:
         options.overrides.append(f"epochs={options.epochs}")
@@ -235,7 +234,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def _recorded(options: argparse.Namespace) -> "RecordedTrial":
-    from search.replay import move_data, read_trial
+    from search.record.replay import move_data, read_trial
 
     recorded = read_trial(options.run_id, options.output, options.tracking_uri)
     return recorded if options.data is None else move_data(recorded, options.data)
@@ -243,7 +242,7 @@ def _recorded(options: argparse.Namespace) -> "RecordedTrial":
 
 def _same_numbers(trial: "RecordedTrial", run: "Training") -> bool:
     """Says whether a replay came to the recorded numbers, where there are any."""
-    from search.replay import differences, other_versions
+    from search.record.replay import differences, other_versions
 
     if not trial.result:
         terminal.console.print("there are no recorded numbers to compare with")
@@ -259,8 +258,8 @@ def _same_numbers(trial: "RecordedTrial", run: "Training") -> bool:
 
 def export(options: argparse.Namespace) -> int:
     """`deeppp export`: from the trial's checkpoint, or from its replay where that is gone."""
-    from search.export import FILES, choose_replica, write_pruned
-    from search.replay import from_checkpoint, start
+    from search.record.export import FILES, choose_replica, write_pruned
+    from search.record.replay import from_checkpoint, start
 
     if options.to is not None and options.to.exists() and not options.to.is_dir():
         raise StudyError(f"--to {options.to} must be a folder, and is a file")
@@ -292,7 +291,7 @@ def export(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`deeppp report`."""
-    from search.report import write_report
+    from search.report.page import write_report
 
     page = write_report(
         options.study,
@@ -312,8 +311,8 @@ def ui(options: argparse.Namespace) -> int:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import socket
 
-    from search.mlflow_views import links
-    from search.stores import existing_store, readable
+    from search.record.views import links
+    from search.stores.opening import existing_store, readable
 
     store = existing_store(None, options.output, "mlflow.db")
     address = f"http://127.0.0.1:{options.port}"

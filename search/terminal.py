@@ -11,25 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pruning_core.config import search_ranges
 from pruning_core.history import EpochRecord, History
-from search.keeps import at, by_keep
-from search.space import Row
 from search.study import Study
+from search.study.space import Row
+from search.trials.keeps import at, by_keep
 
-SCHEDULE = (
-    "alpha",
-    "lambda_start",
-    "growth",
-    "step_epochs",
-    "plateau_threshold",
-    "patience",
-    "plateau_monitor",
-    "mu",
-    "delta",
-    "block",
-    "learning_rate",
-    "pruner_learning_rate",
-)
 LINES_WITHOUT_A_TERMINAL = 10
 
 console = Console(highlight=False, soft_wrap=True)
@@ -53,7 +40,7 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
 
 def schedule(values: Mapping[str, Any]) -> str:
     """The searched hyperparameters of a trial in one line."""
-    named = [(n, values[n]) for n in SCHEDULE if n in values]
+    named = [(n, values[n]) for n in search_ranges() if n in values]
     return "  ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in named)
 
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import TrialConfig
-from pruning_core.datasets import Dataset
+from pruning_core.data.datasets import Dataset
 from pruning_core.losses import modified_rejection_loss, rejection_loss, selection_loss
-from search.confirmation import FIRST_FRESH_SEED, train_afresh
-from search.findings import Estimate, estimate, paired
-from search.results import read_search
-from search.space_figures import importance
-from search.study import Resources
+from search.figures.space import importance
+from search.report.findings import Estimate, estimate, paired
+from search.report.search_record import read_search
+from search.study.sections import Resources
+from search.train.confirmation import FIRST_FRESH_SEED, train_afresh
 from studies.searches import SAMPLERS, DataSet, Trial, read_result, read_trials
 
 UNITS = (2, 5, 13, 30, 64, 100, 200, 500, 1000)

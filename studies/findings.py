@@ -17,8 +17,8 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks import accuracy
-from pruning_core.datasets import Dataset, load_dataset
-from search.findings import Estimate, gap
+from pruning_core.data.datasets import Dataset, load_dataset
+from search.report.findings import Estimate, gap
 from studies import evidence, pictures
 from studies.searches import (
     SAMPLERS,

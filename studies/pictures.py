@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from search.figures import DROPPED, INK, KEPT, MUTED
-from search.report_figures import OUTCOME_COLOURS, STRATEGY_COLOURS, canvas, legend, per_cent, quiet, save
+from pruning_core.strategies import STRATEGIES
+from search.figures.gates import DROPPED, INK, KEPT, MUTED
+from search.figures.results import OUTCOME_COLOURS, canvas, colour_of, legend, per_cent, quiet, save
 from studies.searches import Trial
 
 SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -128,16 +129,16 @@ def ranking(path: Path, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
     width = 0.94 / len(tables)
     for k, (name, entries) in enumerate(tables.items()):
         axes = figure.add_axes((0.06 + k * width, 0.14, width - 0.06, 0.68))
-        order = [s for s in STRATEGY_COLOURS if s in entries]
+        order = [s for s in STRATEGIES if s in entries]
         for place, strategy in enumerate(order):
-            _interval(axes, place, entries[strategy], STRATEGY_COLOURS[strategy])
+            _interval(axes, place, entries[strategy], colour_of(strategy))
         axes.set_xticks([])
         axes.set_xlim(-0.6, len(order) - 0.4)
         axes.set_title(name.replace("_", " "), fontsize=10.5, loc="left", color=INK)
         quiet(axes, "y")
         per_cent(axes.yaxis, 5)
-    present = [s for s in STRATEGY_COLOURS if any(s in entries for entries in tables.values())]
-    keys = [("●", STRATEGY_COLOURS[s], s, INK) for s in present]
+    present = [s for s in STRATEGIES if any(s in entries for entries in tables.values())]
+    keys = [("●", colour_of(s), s, INK) for s in present]
     legend(figure, 0.06, [*keys, ("○", MUTED, "not every seed complete", INK)])
     save(figure, path)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from pruning_core.datasets import Dataset, Part
+from pruning_core.data.datasets import Dataset, Part
 
 torch.set_num_threads(1)
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
@@ -41,7 +41,7 @@ def data() -> Dataset:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing else: making one takes over a second."""
-    from search.tracking import Tracking
+    from search.record.tracking import Tracking
 
     folder = tmp_path_factory.mktemp("store")
     Tracking(f"sqlite:///{folder / 'mlflow.db'}", "none", folder / "mlartifacts")

@@ -11,11 +11,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from PIL import Image
 
-from search.optuna_trials import CONSTRAINT, LAST_ACCURACY, directions, last_accuracy
-from search.sampler import distribution
-from search.space import Choices, Range, searched
+from pruning_core.hyperparameters import Choices, Range
+from search.propose.optuna_trials import CONSTRAINT, LAST_ACCURACY, directions, last_accuracy
+from search.propose.sampler import distribution
+from search.record.tracking import Tracking
 from search.study import Study
-from search.tracking import Tracking
 
 SEEDS, CONFIRM_SEEDS, KEEP = 4, 5, 4
 METRICS = ("classification_loss", "total_loss", "alpha", "lambda", "mu", "active", "full_accuracy", "drasticness")
@@ -54,7 +54,7 @@ def draw(study: Study, number: int, random: np.random.Generator) -> Drawn:
     if "keep" in params:
         distributions["keep"] = CategoricalDistribution(study.data.keeps)
     alpha = str(random.choice(["stepped", "plateau"])) if strategy == "markov" else None
-    for name, entry in searched(study, strategy, alpha).items():
+    for name, entry in study.varied.searched(strategy, alpha).items():
         distributions[name] = distribution(entry)
         if isinstance(entry, Choices):
             params[name] = alpha if name == "alpha" else entry.values[random.integers(len(entry.values))]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.datasets import Dataset, Part
-from search import baselines
+from pruning_core.data.datasets import Dataset, Part
+from search.report import baselines
 
 Choose = Callable[[Dataset, int], list[int]]
 CONFIG = TrialConfig(keep=3, hidden=(8,), learning_rate=0.02)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
-from search.tracking import Tracking
+from search.record.tracking import Tracking
 
 HEAVY = {"ray", "optuna", "mlflow"}
 

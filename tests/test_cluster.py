@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from search.addresses import check_server, places
-from search.cluster import Node, ask_head, check_resources, find_head
+from search.stores.addresses import check_server, places
 from search.study import Study, StudyError
+from search.train.cluster import Node, ask_head, check_resources, find_head
 
 
 def a_study(resources: Any) -> Study:

@@ -134,7 +134,7 @@ def test_the_ends_of_the_ranges_are_accepted() -> None:
 def test_a_configuration_does_not_change() -> None:
     config = TrialConfig(keep=3)
     with pytest.raises(ValidationError):
-        config.growth = 2.0  # type: ignore[misc]
+        config.growth = 2.0  # type: ignore[attr-defined]
 
 
 def test_the_fields_are_the_hyperparameters_of_the_interface() -> None:

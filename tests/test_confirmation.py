@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.confirmation import FEWEST_SEEDS, seeds_per_task
+from search.train.confirmation import FEWEST_SEEDS, seeds_per_task
 
 
 @given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 64))

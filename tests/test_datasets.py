@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruning_core.datasets import DataError, Dataset, load_dataset
+from pruning_core.data.datasets import DataError, Dataset, load_dataset
 
 LABELS = ["no", "yes"] * 15
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.datasets import Dataset
+from pruning_core.data.datasets import Dataset
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.training import train
-from search.engine import Engine, trials_together
 from search.study import Study
+from search.train.engine import Engine, trials_together
 
 VALUES: list[dict[str, Any]] = [
     {"growth": 1.5},

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from small_search import SmallSearch, small_search
 from torch import Tensor, nn
 
-from pruning_core.datasets import Dataset
+from pruning_core.data.datasets import Dataset
 from search.cli import main
-from search.export import choose_replica, load_pruned, onnx_model, write_pruned
-from search.replay import RecordedTrial, from_checkpoint, read_trial
+from search.record.export import choose_replica, load_pruned, onnx_model, write_pruned
+from search.record.replay import RecordedTrial, from_checkpoint, read_trial
 from search.study import Study, StudyError
 
 FILES = ["kept.txt", "pruned.json", "pruned.onnx", "pruned.safetensors"]

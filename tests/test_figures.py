@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.figures import gate_trajectories, strategy_summary
+from search.figures.gates import gate_trajectories, strategy_summary
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from pruning_core.datasets import Dataset
-from search.ledger import lock, open_ledger, open_storage, search_folder
+from pruning_core.data.datasets import Dataset
+from search.propose.ledger import lock, open_ledger, open_storage, search_folder
 from search.study import Study, StudyError
 
 RACE = """
 import sys, time
 from pathlib import Path
 from optuna.study import StudyDirection
-from search.ledger import open_storage
-from search.tracking import Tracking
+from search.propose.ledger import open_storage
+from search.record.tracking import Tracking
 folder = Path(sys.argv[1])
 (folder / f"ready-{sys.argv[2]}").touch()
 while len(list(folder.glob("ready-*"))) < 3:

@@ -11,8 +11,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.ledger import Ledger
-from search.ledger_writer import CallWriter, Ending, TableWriter, ledger_writer
+from search.propose.ledger import Ledger
+from search.propose.ledger_writer import CallWriter, Ending, TableWriter, ledger_writer
 
 PARAMS = {"strategy": "plateau", "growth": 1.5, "patience": 7, "keep": 16}
 DISTRIBUTIONS = {

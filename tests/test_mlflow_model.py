@@ -25,13 +25,13 @@ from quick_runs import start
 from small_search import SmallSearch, small_search
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.datasets import Dataset, load_dataset
-from search.confirmation import best_network, read_network, write_network
-from search.ledger import Ledger
-from search.recorder import Recorder
+from pruning_core.data.datasets import Dataset, load_dataset
+from search.propose.ledger import Ledger
+from search.record.recorder import Recorder
+from search.record.tracking import Tracking
 from search.study import Study
 from search.terminal import SearchDisplay
-from search.tracking import Tracking
+from search.train.confirmation import best_network, read_network, write_network
 
 Load = Callable[[Path, str], Any]
 
@@ -226,7 +226,7 @@ def test_a_store_that_cannot_register_costs_one_warning(
     strategy = CategoricalDistribution(study.strategies)
     ledger.add_trial(create_trial(value=1.0, params={"strategy": "stepped"}, distributions={"strategy": strategy}))
     write_network(tmp_path / "winner", trained(cheese))
-    monkeypatch.setattr("search.recorder.PATIENCE", 0.0)
+    monkeypatch.setattr("search.record.recorder.PATIENCE", 0.0)
     entry = {"trial": 0, "test": None, "validation": None, "outcome": {"complete": 1.0}, "completion_epoch": None}
     result = {"winner": "stepped", "strategies": {"stepped": entry}}
     Recorder(study, Ledger(ledger), tracking, SearchDisplay(), tmp_path, cheese).close(result, "finished")

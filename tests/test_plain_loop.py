@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.config import TrialConfig
-from pruning_core.datasets import Dataset
-from pruning_core.strategies import alpha_strategy
+from pruning_core.config import TrialConfig, alpha_strategy
+from pruning_core.data.datasets import Dataset
+from pruning_core.strategies import EpochMeans
 from pruning_core.training import Training, train
 
 
@@ -64,11 +64,10 @@ def plain_loop(
             step += 1
         classification_loss, selection_loss, rejection_loss, total_loss = sums / len(whole)
         w = w if chain_weights is None else chain_weights[step]
-        strategy.update(
-            torch.tensor([classification_loss]),
-            torch.tensor([selection_loss + config.rejection_weight * rejection_loss]),
-            w.detach().var(0, correction=0, keepdim=True),
-        )
+        variance = w.detach().double().var(0, correction=0, keepdim=True)
+        pruner_loss = selection_loss + config.rejection_weight * rejection_loss
+        losses = torch.tensor([[classification_loss], [pruner_loss]], dtype=torch.float64)
+        strategy.update(EpochMeans(losses[0], losses[1], variance, variance))
         epochs.append(
             {
                 "classification_loss": classification_loss,

@@ -18,7 +18,7 @@ from small_search import SmallSearch, small_search
 
 from pruning_core.inner_loop import InnerLoop
 from search.cli import main
-from search.replay import RecordedTrial, differences, other_versions, read_trial, start, vary
+from search.record.replay import RecordedTrial, differences, other_versions, read_trial, start, vary
 from search.study import StudyError
 
 pytestmark = pytest.mark.slow

@@ -21,15 +21,15 @@ from optuna.trial import TrialState
 from scipy import stats
 from synthetic_search import CONFIRM_SEEDS, KEEP, make_search, study
 
-from pruning_core.datasets import Dataset, Part
-from search.baselines import by_mutual_information, by_random_forest, fit
+from pruning_core.data.datasets import Dataset, Part
 from search.cli import main
-from search.comparison import compare
-from search.findings import Estimate, estimate, gap, listing, rule, shared_by_two_seeds, typical_failure
-from search.pareto import front
-from search.report_blocks import Heading, Line, Section, Table, Text, render
-from search.results import Ending, TrialRecord, read_search
-from search.space_figures import Scale, importance
+from search.figures.space import Scale, importance
+from search.report.baselines import by_mutual_information, by_random_forest, fit
+from search.report.blocks import Heading, Line, Section, Table, Text, render
+from search.report.comparison import compare
+from search.report.findings import Estimate, estimate, gap, listing, rule, shared_by_two_seeds, typical_failure
+from search.report.search_record import Ending, TrialRecord, read_search
+from search.trials.pareto import front
 
 TITLES = [
     "The strategies",

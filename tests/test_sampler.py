@@ -12,13 +12,12 @@ from ray.tune.search import Searcher
 from test_ledger_writer import essence
 
 from pruning_core.config import TrialConfig
-from search.engine import FAILURE
-from search.ledger import Ledger
-from search.optuna_trials import CONSTRAINT, completed_fraction, directions, last_accuracy
-from search.pareto import pareto_set
-from search.sampler import StudySearcher, budget
-from search.space import known_points
+from search.propose.ledger import Ledger
+from search.propose.optuna_trials import CONSTRAINT, completed_fraction, directions, last_accuracy
+from search.propose.sampler import StudySearcher, budget
 from search.study import Study
+from search.train.engine import FAILURE
+from search.trials.pareto import pareto_set
 
 
 def a_study(**search: Any) -> Study:
@@ -104,7 +103,7 @@ def test_a_search_starts_from_the_known_points(ledger: Ledger) -> None:
     searcher = StudySearcher(study, ledger)
     for k in range(6):
         ask(searcher, f"t{k}")
-    for point in known_points(study):
+    for point in study.varied.known_points():
         assert point in [t.params for t in ledger.trials]
 
 
@@ -121,7 +120,7 @@ def test_each_strategy_and_n_has_an_equal_share_of_the_trials(sampler: str, ledg
         searcher.on_trial_complete(f"t{k}", a_report())
     arms = {(strategy, keep): 2 for strategy in study.strategies for keep in (16, 4, 8)}
     assert Counter((t.params["strategy"], t.params["keep"]) for t in ledger.trials) == arms
-    for point in known_points(study) if sampler == "random" else []:
+    for point in study.varied.known_points() if sampler == "random" else []:
         assert point["strategy"] == "stepped" or point in [t.params for t in ledger.trials]
 
 
@@ -242,7 +241,7 @@ def test_after_a_crash_the_points_of_a_grid_are_still_tried_once_each(ledger: Le
 
 
 def test_a_gaussian_process_hands_over_to_tpe(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.sampler.GP_TRIALS", 3)
+    monkeypatch.setattr("search.propose.sampler.GP_TRIALS", 3)
     searcher, samplers = StudySearcher(a_study(sampler="gp"), ledger), []
     for k in range(12):
         ask(searcher, f"t{k}")

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
-from search.optuna_trials import CONSTRAINT
+from search.propose.optuna_trials import CONSTRAINT
 
 TRIALS = 6
 STUDY = f"""

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruning_core.config import AlphaStrategy, Strategy, TrialConfig
-from search.space import BUILT_IN, Choices, Range, grid, known_points, searched, table, users
+from pruning_core.config import TrialConfig, search_ranges
+from pruning_core.hyperparameters import Choices, Range
+from pruning_core.strategies import STRATEGIES
 from search.study import Study
+from search.study.space import Point
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "lambda_start": (1e-6, 100),
@@ -57,12 +59,16 @@ def entries(draw: st.DrawFn, name: str) -> Any:
     return {"low": low, "high": high, "log": draw(st.booleans())}
 
 
+def grid(study: Study) -> list[Point]:
+    return study.varied.grid(study.search.trials, study.search.seed)
+
+
 @st.composite
 def studies(draw: st.DrawFn) -> Study:
     """Any study with a valid space."""
     names = draw(st.lists(st.sampled_from([*NUMBERS, *NAMES]), unique=True))
     return a_study(
-        strategies=draw(st.lists(st.sampled_from(get_args(Strategy)), min_size=1, unique=True)),
+        strategies=draw(st.lists(st.sampled_from(tuple(STRATEGIES)), min_size=1, unique=True)),
         space={name: draw(entries(name)) for name in names},
         search={"trials": draw(st.integers(1, 30)), "seed": draw(st.integers(0, 9))},
     )
@@ -70,7 +76,7 @@ def studies(draw: st.DrawFn) -> Study:
 
 def assert_inside(study: Study, point: dict[str, Any]) -> None:
     """The point has the names that its strategy searches, within their limits, and makes a valid trial."""
-    names = searched(study, point["strategy"], point.get("alpha"))
+    names = study.varied.searched(point["strategy"], point.get("alpha"))
     assert set(point) == {"strategy", *names}
     for name, entry in names.items():
         if isinstance(entry, Choices):
@@ -86,7 +92,7 @@ def assert_inside(study: Study, point: dict[str, Any]) -> None:
 
 @given(studies())
 def test_known_points_and_grid_lie_in_the_space(study: Study) -> None:
-    known = known_points(study)
+    known = study.varied.known_points()
     assert {point["strategy"] for point in known} == set(study.strategies)
     for points in (known, grid(study)):
         for point in points:
@@ -98,9 +104,9 @@ def test_known_points_and_grid_lie_in_the_space(study: Study) -> None:
 def test_every_point_of_the_space_is_a_valid_trial(study: Study, data: st.DataObject) -> None:
     strategy = data.draw(st.sampled_from(study.strategies))
     point: dict[str, Any] = {"strategy": strategy}
-    if "alpha" in (names := searched(study, strategy)):
+    if "alpha" in (names := study.varied.searched(strategy)):
         point["alpha"] = data.draw(st.sampled_from(names["alpha"].grid()))
-    for name, entry in searched(study, strategy, point.get("alpha")).items():
+    for name, entry in study.varied.searched(strategy, point.get("alpha")).items():
         if name == "alpha":
             continue
         if isinstance(entry, Choices):
@@ -149,21 +155,21 @@ def test_a_grid_continued_with_more_trials_begins_with_the_same_points(study: St
     ],
 )
 def test_a_strategy_searches_what_it_uses(strategy: str, alpha: str | None, names: set[str]) -> None:
-    found = searched(a_study(), strategy, alpha)
+    found = a_study().varied.searched(strategy, alpha)
     assert set(found) == names | {"learning_rate"}
-    assert all(found[name] == BUILT_IN[name] for name in found)
+    assert all(found[name] == search_ranges()[name] for name in found)
 
 
 def test_alpha_is_drawn_first_and_a_fixed_one_is_not_drawn() -> None:
-    assert next(iter(searched(a_study(), "markov"))) == "alpha"
+    assert next(iter(a_study().varied.searched("markov"))) == "alpha"
     fixed = a_study(space={"alpha": "plateau"})
-    assert "alpha" not in searched(fixed, "markov")
-    assert "patience" in searched(fixed, "markov")
+    assert "alpha" not in fixed.varied.searched("markov")
+    assert "patience" in fixed.varied.searched("markov")
 
 
 def test_the_space_of_a_study_goes_before_the_built_in_one() -> None:
     study = a_study(space={"growth": {"low": 2, "high": 3}, "mu": "frozen", "window": {"choices": [5, 10]}})
-    found = searched(study, "stepped")
+    found = study.varied.searched("stepped")
     assert found["growth"] == Range(2, 3)
     assert found["window"] == Choices((5, 10))
     assert "mu" not in found
@@ -171,7 +177,7 @@ def test_the_space_of_a_study_goes_before_the_built_in_one() -> None:
 
 
 def test_the_search_starts_at_the_default_and_at_the_deck_s_schedule() -> None:
-    default, deck, *others = known_points(a_study())
+    default, deck, *others = a_study().varied.known_points()
     assert a_study().trial_config(default) == TrialConfig(keep=16)
     schedule = a_study().trial_config(deck)
     assert (schedule.strategy, schedule.lambda_start, schedule.lambda_max) == ("stepped", 1, 1e7)
@@ -184,17 +190,17 @@ def test_known_points_move_into_a_narrower_space_and_meet_there_once() -> None:
         **{"growth": {"low": 2, "high": 3}, "mu": {"choices": ["current", "windowed"]}, "step_epochs": 5},
         **{"lambda_start": {"low": 0.3, "high": 0.5}, "alpha": {"choices": ["ratio"]}},
     }
-    default, deck = known_points(a_study(strategies=["stepped"], space=space))
+    default, deck = a_study(strategies=["stepped"], space=space).varied.known_points()
     assert (default["growth"], default["mu"], default["lambda_start"]) == (2, "current", 0.3)
     assert (deck["growth"], deck["mu"], deck["lambda_start"]) == (3, "current", 0.5)
     assert "step_epochs" not in default
-    assert [p["alpha"] for p in known_points(a_study(strategies=["markov"], space=space))] == ["ratio"]
-    fixed = {name: TrialConfig.model_fields[name].default for name in BUILT_IN}
-    assert known_points(a_study(strategies=["stepped"], space=fixed)) == [{"strategy": "stepped"}]
+    assert [p["alpha"] for p in a_study(strategies=["markov"], space=space).varied.known_points()] == ["ratio"]
+    fixed = {name: TrialConfig.model_fields[name].default for name in search_ranges()}
+    assert a_study(strategies=["stepped"], space=fixed).varied.known_points() == [{"strategy": "stepped"}]
 
 
 def test_a_small_grid_is_complete() -> None:
-    fixed = {name: TrialConfig.model_fields[name].default for name in BUILT_IN if name != "alpha"}
+    fixed = {name: TrialConfig.model_fields[name].default for name in search_ranges() if name != "alpha"}
     space = {**fixed, "growth": {"low": 2, "high": 8, "log": True}, "step_epochs": {"low": 1, "high": 2}}
     points = grid(a_study(strategies=["stepped", "markov"], space=space, search={"trials": 1000}))
     assert Counter((p["strategy"], p.get("alpha")) for p in points) == {
@@ -215,19 +221,20 @@ def test_a_huge_grid_is_sampled_evenly_over_strategies_and_seeds_differ() -> Non
 
 
 def test_every_hyperparameter_of_a_strategy_counts_it_among_its_users() -> None:
-    using = users(
-        a_study(strategies=list(get_args(Strategy)), space={"alpha": {"choices": list(get_args(AlphaStrategy))}})
-    )
-    assert using["learning_rate"] == get_args(Strategy)
+    alphas = [name for name, strategy in STRATEGIES.items() if not strategy.chain]
+    using = a_study(strategies=[*STRATEGIES], space={"alpha": {"choices": alphas}}).varied.users
+    assert using["learning_rate"] == tuple(STRATEGIES)
     assert using["patience"] == ("plateau", "markov")
     assert using["delta"] == ("markov",)
-    assert "step_epochs" not in users(a_study(strategies=["ratio"]))
+    assert "step_epochs" not in a_study(strategies=["ratio"]).varied.users
     assert using["window"] == ("ratio", "stepped", "plateau", "markov")
-    assert "window" not in users(a_study(space={"mu": "one"}))
+    assert "window" not in a_study(space={"mu": "one"}).varied.users
 
 
 def test_the_table_shows_what_is_searched_fixed_and_left_at_its_default() -> None:
-    rows = {row.name: row for row in table(a_study(space={"mu": "frozen", "batch_size": {"choices": [32, 64]}}))}
+    rows = {
+        row.name: row for row in a_study(space={"mu": "frozen", "batch_size": {"choices": [32, 64]}}).varied.table()
+    }
     assert rows["strategy"].values == "stepped | plateau | markov"
     assert rows["lambda_start"] == ("lambda_start", "0.0001 ... 10, log", "all")
     assert rows["step_epochs"] == ("step_epochs", "1 ... 20, log, integer", "stepped, markov")

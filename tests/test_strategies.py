@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruning_core.config import STRATEGY_HYPERPARAMETERS, TrialConfig
-from pruning_core.datasets import Dataset
-from pruning_core.strategies import STRATEGIES, AlphaStrategy, alpha_strategy
+from pruning_core.config import TrialConfig, alpha_strategy, strategy_hyperparameters
+from pruning_core.data.datasets import Dataset
+from pruning_core.strategies import STRATEGIES, EpochMeans, Strategy
 from pruning_core.training import train
 
 READINGS = ["current", "windowed", "frozen", "one"]
@@ -74,7 +74,7 @@ def random_run(seed: int, epochs: int = 40) -> list[Epoch]:
     return run
 
 
-def feed(strategy: AlphaStrategy, runs: list[list[Epoch]]) -> np.ndarray:
+def feed(strategy: Strategy, runs: list[list[Epoch]]) -> np.ndarray:
     """(lambda, mu, alpha) before each epoch and after the last, (E + 1, 3, R), for one run per replica."""
 
     def state() -> np.ndarray:
@@ -82,7 +82,8 @@ def feed(strategy: AlphaStrategy, runs: list[list[Epoch]]) -> np.ndarray:
 
     states = [state()]
     for of_epoch in zip(*runs, strict=True):
-        strategy.update(*torch.tensor(of_epoch, dtype=torch.float64).T)
+        classification_R, pruner_R, variance_R = torch.tensor(of_epoch, dtype=torch.float64).T
+        strategy.update(EpochMeans(classification_R, pruner_R, variance_R, variance_R))
         states.append(state())
     return np.stack(states)
 
@@ -275,7 +276,7 @@ OTHER: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGY_HYPERPARAMETERS))
+@pytest.mark.parametrize("name", sorted(strategy_hyperparameters()))
 @pytest.mark.parametrize("mu", ["windowed", "one"])
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(strategy: str, mu: str, name: str) -> None:

@@ -23,10 +23,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.datasets import load_dataset
-from search.mlflow_views import links
-from search.run_writer import RunWriter
-from search.tracking import Tracking, TrackingError
+from pruning_core.data.datasets import load_dataset
+from search.record.run_writer import RunWriter
+from search.record.tracking import Tracking, TrackingError
+from search.record.views import links
 
 CONFIG = {"strategy": "plateau", "keep": 4, "growth": 1.1, "plateau_threshold": 1e-05, "hidden": [64, 32]}
 EPOCHS, REPLICAS, UNITS, KEEP = 30, 3, 12, 4
@@ -272,7 +272,7 @@ def test_runs_are_written_as_mlflow_would(tracking: Tracking, client: MlflowClie
 def test_pictures_take_a_small_share_of_the_time_and_the_best_trials_have_theirs(
     tracking: Tracking, client: MlflowClient, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.pictures.SHARE", 1e-6)
+    monkeypatch.setattr("search.record.pictures.SHARE", 1e-6)
     folder = write_trial(output / "trial")
     ids = [tracking.start_trial(number, CONFIG) for number in range(3)]
     for number in range(3):
@@ -467,7 +467,7 @@ def test_a_trial_is_logged_once_though_the_driver_dies_in_between(
     tracking: Tracking, client: MlflowClient, output: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, where: str
 ) -> None:
     if owner is MlflowClient:  # what a store other than SQLite is given
-        monkeypatch.setattr("search.run_writer.create_engine", lambda *a, **k: None)
+        monkeypatch.setattr("search.record.run_writer.create_engine", lambda *a, **k: None)
         tracking._writer._engine = None
     folder = write_trial(output / "trial")
     run_id = tracking.start_trial(0, CONFIG)

@@ -11,8 +11,8 @@ import torch
 from quick_runs import MARKOV, HiddenPruner, assert_same, start, start_and_train
 from torch import Tensor, nn
 
-from pruning_core.config import STRATEGY_HYPERPARAMETERS, TrialConfig
-from pruning_core.datasets import Dataset, load_dataset
+from pruning_core.config import TrialConfig, strategy_hyperparameters
+from pruning_core.data.datasets import Dataset, load_dataset
 from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
@@ -217,7 +217,7 @@ def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, An
     }
     base = start(data, epochs=5, **values)
     unused = {name: value for name, value in other.items() if name not in base.config.used()}
-    assert set(unused) == (STRATEGY_HYPERPARAMETERS | {"pruner_learning_rate"}) - {"mu"} - set(base.config.used())
+    assert set(unused) == (strategy_hyperparameters() | {"pruner_learning_rate"}) - {"mu"} - set(base.config.used())
     assert_same(list(base), list(start(data, epochs=5, **{**values, **unused})))
 
 

@@ -1,0 +1,48 @@
+"""The runs of earlier searches in MLflow: by which tags they are known, and how a search finds its own again."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+from sqlalchemy.engine import make_url
+
+from search.stores.opening import runs_with
+
+PARENT, SEARCH, OUTPUT = "mlflow.parentRunId", "deeppp.search", "deeppp.output"
+BEST, PARETO = "best", "pareto"
+
+
+@dataclass
+class Child:
+    """A trial's run: its start (ms), the status it was logged with or "", whether this process opened it.
+
+    `marks` are those of the tags `best` (of its strategy) and `pareto` (in the Pareto set) that it bears.
+    """
+
+    run_id: str
+    start_time: int
+    logged: str = ""
+    opened: bool = False
+    marks: set[str] = field(default_factory=set)
+
+
+def find_parent(client: MlflowClient, experiment_id: str, tracking_uri: str, label: str, output: Path) -> str:
+    """The newest parent run of this label and output folder, or ""; both may have moved together."""
+    database = make_url(tracking_uri).database if tracking_uri.startswith("sqlite:") else None
+    inside = database is not None and Path(database).resolve().is_relative_to(output)
+    for run in runs_with(client, experiment_id, SEARCH, label):
+        if inside or run.data.tags.get(OUTPUT) == str(output):
+            return str(run.info.run_id)
+    return ""
+
+
+def find_children(client: MlflowClient, experiment_id: str, parent: str) -> dict[int, Child]:
+    """The runs of a search's trials by their number."""
+    children = {}
+    for run in runs_with(client, experiment_id, PARENT, parent):
+        tags, info = run.data.tags, run.info
+        if "trial" in tags:
+            logged = info.status if "outcome" in tags and info.status != "RUNNING" else ""
+            marks = {BEST, PARETO} & set(tags)
+            children[int(tags["trial"])] = Child(info.run_id, info.start_time, logged, marks=marks)
+    return children

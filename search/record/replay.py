@@ -1,0 +1,279 @@
+"""Any trial of any study again, from its MLflow run alone, in this process and without Ray and Optuna.
+
+`read_trial` reads configuration, seeds, study and recorded numbers from MLflow, `start` prepares the same training
+on the same data, and `differences` says whether the numbers came out the same.
+"""
+
+import json
+import os
+import pickle
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from pruning_core.config import TrialConfig
+from pruning_core.data.datasets import DataError
+from pruning_core.history import QUANTITIES
+from pruning_core.training import Training, train
+from search.record.summary import read_arrays
+from search.record.tracking import OUTPUT, PARENT, SEARCH
+from search.stores.addresses import without_password
+from search.stores.opening import existing_store
+from search.study import Study, StudyError
+from search.study.entries import HOMES, check_hyperparameter
+from search.study.errors import sentence
+from search.study.files import parse_override
+
+CLOCK = ("seconds", "replica_epochs_per_second")
+VERSION = "version."
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A trial as its MLflow run and its parent's run tell it.
+
+    `result` is its `trial.json` and `history` its curves, (E, R) each; both are empty if it left none, or if `vary`
+    made another trial of it. `last_epoch` is where it was stopped early, None if it came to its own end. The
+    versions are those of the packages that trained it, `output` the folder that its search wrote to.
+    """
+
+    run_id: str
+    name: str
+    number: int
+    search: str
+    study: Study
+    config: TrialConfig
+    seeds: tuple[int, ...]
+    fingerprint: str
+    versions: Mapping[str, str]
+    output: Path
+    failed: bool
+    last_epoch: int | None
+    result: Mapping[str, Any]
+    history: Mapping[str, NDArray[Any]]
+
+
+def read_trial(run_id: str, output: Path, tracking_uri: str | None = None) -> RecordedTrial:
+    """Reads a trial's record.
+
+    Args:
+        run_id: of a trial's run in MLflow.
+        output: the folder of the search's results.
+        tracking_uri: of MLflow; None stands for `MLFLOW_TRACKING_URI`, else `output`/mlflow.db.
+
+    Raises:
+        StudyError: the store cannot be read, or the run is no trial of a search.
+    """
+    uri = existing_store(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), output, "mlflow.db")
+    with _reading(run_id, uri), tempfile.TemporaryDirectory() as folder:
+        client = MlflowClient(uri)
+        run = client.get_run(run_id)
+        tags = run.data.tags
+        if SEARCH in tags:
+            raise StudyError(
+                f"RUN_ID = {run_id!r} is the search {tags[SEARCH]} as a whole: name one of its trials' runs"
+            )
+        if "trial" not in tags or PARENT not in tags:
+            raise StudyError(
+                f"RUN_ID = {run_id!r} must be the run of a trial of deepPP, and is not: {run.info.run_name}"
+            )
+        parent = client.get_run(tags[PARENT])
+        study = _study(_artifact(client, parent, "study.json", output, Path(folder)), parent)
+        trial_json = _artifact(client, run, "trial.json", output, Path(folder))
+        history = _artifact(client, run, "history.npz", output, Path(folder))
+        result = json.loads(trial_json.read_text()) if trial_json else {}
+        config = _config(run.data.params, run_id)
+        return RecordedTrial(
+            run_id=run_id,
+            name=str(run.info.run_name),
+            number=int(tags["trial"]),
+            search=parent.data.tags.get(SEARCH, study.name),
+            study=study,
+            config=config,
+            seeds=tuple(result.get("seeds", range(config.seeds))),
+            fingerprint=parent.data.tags.get("fingerprint", ""),
+            versions={k.removeprefix(VERSION): v for k, v in parent.data.tags.items() if k.startswith(VERSION)},
+            output=Path(parent.data.tags.get(OUTPUT, output)),
+            failed=run.info.status == "FAILED",
+            last_epoch=result["epochs_run"] if result and run.info.status == "KILLED" else None,
+            result=result,
+            history=read_arrays(history) if history else {},
+        )
+
+
+@contextmanager
+def _reading(run_id: str, uri: str) -> Iterator[None]:
+    """Turns the errors of the store into one sentence."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        address = without_password(uri)
+        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+            raise StudyError(f"RUN_ID = {run_id!r} is no run in MLflow at {address}") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StudyError(f"RUN_ID = {run_id!r} cannot be read from MLflow at {address}: {reason}") from error
+
+
+def _artifact(client: MlflowClient, run: Run, name: str, output: Path, folder: Path) -> Path | None:
+    """A file of a run; None if there is none. Looks into `output` first, which may have been moved since."""
+    here = output / "mlartifacts" / run.data.tags.get("study", "") / run.info.run_id / "artifacts" / name
+    if here.is_file():
+        return here
+    if name not in (file.path for file in client.list_artifacts(run.info.run_id)):
+        return None
+    return Path(client.download_artifacts(run.info.run_id, name, str(folder)))
+
+
+def _study(path: Path | None, parent: Run) -> Study:
+    if path is None:
+        raise StudyError(f"the run {parent.info.run_id} of the search {parent.info.run_name} has lost its study.json")
+    try:
+        return Study.model_validate_json(path.read_text())
+    except ValidationError as error:
+        raise StudyError(f"{path.name} of the run {parent.info.run_id} cannot be used: {sentence(error)}") from None
+
+
+def _config(params: Mapping[str, str], run_id: str) -> TrialConfig:
+    """The configuration from a run's parameters: strings as they are, anything else as JSON."""
+
+    def value(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    try:
+        return TrialConfig(**{name: value(text) for name, text in params.items()})
+    except ValidationError as error:
+        raise StudyError(f"the parameters of the run {run_id} cannot be used: {sentence(error)}") from None
+
+
+def move_data(recorded: RecordedTrial, path: Path) -> RecordedTrial:
+    """The same trial, whose data now lies elsewhere."""
+    return replace(recorded, study=_with_data(recorded.study, source=str(path.resolve())))
+
+
+def _with_data(study: Study, **changes: object) -> Study:
+    return study.model_copy(update={"data": study.data.model_copy(update=changes)})
+
+
+def vary(recorded: RecordedTrial, overrides: Sequence[str]) -> RecordedTrial:
+    """Another trial like the recorded one, trained to its own end, without numbers to compare with.
+
+    Args:
+        recorded: the trial.
+        overrides: `NAME=VALUE` each, with a hyperparameter or its key in the study file (`growth=2`,
+            `training.epochs=80`).
+
+    Raises:
+        StudyError: an override is wrong.
+    """
+    names = {key: name for name, key in HOMES.items()}
+    changes: dict[str, Any] = {}
+    for key, value in map(parse_override, overrides):
+        name = names.get(key, key.removeprefix("space."))
+        changes[name] = check_hyperparameter(name, value, key)
+    try:
+        config = TrialConfig(**{**recorded.config.model_dump(), **changes})
+    except ValidationError as error:
+        raise StudyError(sentence(error)) from None
+    seeds = tuple(range(recorded.seeds[0], recorded.seeds[0] + config.seeds)) if "seeds" in changes else recorded.seeds
+    study = _with_data(recorded.study, keep=config.keep)
+    return replace(recorded, study=study, config=config, seeds=seeds, last_epoch=None, result={}, history={})
+
+
+def start(recorded: RecordedTrial) -> Training:
+    """Prepares the training of a recorded trial, with as many threads as it had.
+
+    Raises:
+        StudyError: the data cannot be read any more, or has changed.
+    """
+    try:
+        data = recorded.study.load_data()
+    except DataError as error:
+        moved = recorded.study.data.target is not None and not Path(recorded.study.data.source).is_file()
+        raise StudyError(f"{error}{'; --data PATH says where it is now' if moved else ''}") from None
+    if data.fingerprint != recorded.fingerprint:
+        raise StudyError(
+            f"data.source = {recorded.study.data.source!r} must hold the data that {recorded.name} was trained on "
+            f"(fingerprint {recorded.fingerprint[:12]}), and has changed since (now {data.fingerprint[:12]})"
+        )
+    torch.set_num_threads(recorded.study.resources.threads)
+    return train(recorded.config, data.without_test(), recorded.seeds)
+
+
+def from_checkpoint(recorded: RecordedTrial, output: Path) -> Training | None:
+    """The training as it ended, from the trial's checkpoint in the folder of its search; None if that is gone.
+
+    A checkpoint is the trial's if it holds the same `trial.json` as MLflow, to the last digit of the seconds.
+
+    Args:
+        recorded: the trial.
+        output: where the folder may have been moved to.
+
+    Raises:
+        StudyError: as `start` does.
+    """
+    for place in dict.fromkeys((output.absolute(), recorded.output)):
+        for folder in (place / "ray" / recorded.search / f"trial_{recorded.number:05d}").glob("checkpoint_*"):
+            try:
+                if json.loads((folder / "trial.json").read_text()) != recorded.result:
+                    continue
+                state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+            except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
+                continue
+            run = start(recorded)
+            with suppress(KeyError):  # an older version wrote it
+                run.load_state_dict(state["training"])
+                return run
+    return None
+
+
+def differences(recorded: RecordedTrial, run: Training) -> list[str]:
+    """What of the recorded numbers came out otherwise, to the last digit; empty if nothing did.
+
+    The curves are compared over the epochs that both have, the result unless the trial failed: its record then ends
+    before its end.
+    """
+    here = run.result()
+    found = (
+        [] if recorded.failed else [k for k, v in recorded.result.items() if k not in CLOCK and _differ(v, here.get(k))]
+    )
+    for quantity in QUANTITIES:
+        curve_ER = recorded.history.get(quantity.rstrip("_"))
+        if curve_ER is None:
+            continue
+        epochs = min(len(curve_ER), len(run.history))
+        here_ER = run.history.array(quantity)[:epochs].astype(curve_ER.dtype)
+        same_ER = (here_ER == curve_ER[:epochs]) | (np.isnan(here_ER) & np.isnan(curve_ER[:epochs]))
+        if not same_ER.all():
+            first = int(np.flatnonzero(~same_ER.all(1))[0]) + 1
+            found.append(f"the curve of {quantity.rstrip('_')} from epoch {first} on")
+    return found
+
+
+def _differ(value: Any, other: Any) -> bool:
+    """Whether two parts of a JSON file differ; NaN is equal to itself."""
+    return json.dumps(value, sort_keys=True) != json.dumps(other, sort_keys=True)
+
+
+def other_versions(recorded: RecordedTrial) -> list[str]:
+    """What the trial was trained with that is of another version here, such as `torch 2.12.0 (here 2.13.0)`."""
+    packages = [package for package in ("torch", "numpy", "deeppp") if package in recorded.versions]
+    changed = [package for package in packages if recorded.versions[package] != version(package)]
+    return [f"{package} {recorded.versions[package]} (here {version(package)})" for package in changed]

@@ -1,0 +1,233 @@
+"""What a trial's folder and a search's result say about it, as the metrics, tags and sentences that MLflow shows.
+
+Pure functions: nothing here talks to a store.
+"""
+
+import json
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from mlflow.entities import Metric
+from numpy.typing import NDArray
+
+from pruning_core.progress import DRASTIC
+from search.trials.keeps import at, by_keep
+
+FILES = ("trial.json", "history.npz", "gates.npz")
+TrialEnding = Literal["complete", "stopped", "failed"]
+NO_CURVES = ("epoch", "fell", "drift")
+WITH_SPREAD = ("active", "pruned_accuracy")
+POINTS = 200
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What a worker left in a trial's folder; a file that is absent or unreadable counts as empty."""
+
+    folder: Path | None
+    trial: dict[str, Any]
+    history: dict[str, NDArray[Any]]
+    gates: dict[str, NDArray[Any]]
+
+    def files(self) -> list[Path]:
+        """Those of the files that a trial leaves behind that are there."""
+        return [self.folder / name for name in FILES if (self.folder / name).exists()] if self.folder else []
+
+
+def read_remains(folder: Path | None) -> Remains:
+    if folder is None:
+        return Remains(None, {}, {}, {})
+    try:
+        trial = json.loads((folder / "trial.json").read_text())
+    except (OSError, ValueError):
+        trial = {}
+    return Remains(folder, trial, read_arrays(folder / "history.npz"), read_arrays(folder / "gates.npz"))
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+    return arrays if len(arrays.get("epoch", ())) else {}
+
+
+def metrics(remains: Remains, start_time: int) -> list[Metric]:
+    """The curves of a trial, with its summary as their last points, at times spread over its `seconds`."""
+    points: dict[tuple[str, int], float] = {}
+    epochs = remains.history.get("epoch", np.array([1]))
+    for name, values_ER in remains.history.items():
+        with np.errstate(all="ignore"):
+            if name not in NO_CURVES:
+                points |= curve(name, epochs, values_ER.mean(1, dtype=float))
+            if name in WITH_SPREAD:
+                points |= curve(f"{name}_std", epochs, values_ER.std(1, dtype=float))
+    trial = remains.trial
+    last = int(trial.get("epochs_run") or epochs[-1])
+    completed = [epoch for epoch in trial.get("completion_epoch", ()) if epoch is not None]
+    summary = {
+        "pruned_accuracy": number(trial.get("pruned_accuracy"), "mean"),
+        "pruned_accuracy_std": number(trial.get("pruned_accuracy"), "std"),
+        "full_accuracy": number(trial.get("full_accuracy"), "mean"),
+        "complete": complete_fraction(trial),
+        "completion_epoch": float(np.mean(completed)) if completed else None,
+        "drasticness": float(np.mean(trial["drasticness"])) if trial else None,
+        "replica_epochs_per_second": number(trial, "replica_epochs_per_second"),
+    }
+    points |= {(name, last): value for name, value in summary.items() if value is not None}
+    pace = 1000 * (number(trial, "seconds") or 0.0) / last
+    return [
+        Metric(name, value, start_time + round(pace * step), step)
+        for (name, step), value in points.items()
+        if math.isfinite(value)
+    ]
+
+
+def curve(name: str, epochs: NDArray[Any], values_E: NDArray[np.float64]) -> dict[tuple[str, int], float]:
+    """The finite points of a curve, thinned to `POINTS`, or to its two ends if it never moved."""
+    finite = np.flatnonzero(np.isfinite(values_E))
+    if not len(finite):
+        return {}
+    moved = np.ptp(values_E[finite]) > 0
+    count = min(POINTS if moved else 2, len(finite))
+    rows = finite[np.linspace(0, len(finite) - 1, count).round().astype(int)]
+    return {(name, int(epochs[row])): float(values_E[row]) for row in rows}
+
+
+def outcome(trial: Mapping[str, Any], ending: TrialEnding) -> str:
+    """The outcome that all seeds share, else `mixed`; `failed`, or `unknown` if nothing was left behind."""
+    if ending == "failed":
+        return "failed"
+    found = [name for name, seeds in trial.get("outcome", {}).items() if seeds]
+    return "mixed" if len(found) > 1 else next(iter(found), "unknown")
+
+
+def selection(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that each seed of a trial keeps, and how many seeds keep each of them."""
+    counts = Counter(name for names in trial["selected"] for name in names)
+    return {"seeds": trial["seeds"], "selected": trial["selected"], "kept_in_seeds": dict(counts.most_common())}
+
+
+def is_drastic(trial: Mapping[str, Any]) -> bool:
+    """Whether most of the complete seeds dropped more than half of their gates within one epoch."""
+    seeds = zip(trial.get("drasticness", ()), trial.get("completion_epoch", ()), strict=True)
+    drastic = [drasticness > DRASTIC for drasticness, epoch in seeds if epoch is not None]
+    return 2 * sum(drastic) > len(drastic)
+
+
+def completions(trial: Mapping[str, Any]) -> str:
+    epochs = trial["completion_epoch"]
+    return f"{sum(epoch is not None for epoch in epochs)} of {len(epochs)} seeds complete"
+
+
+def describe(trial: Mapping[str, Any], note: str) -> str:
+    """A trial in two lines of Markdown."""
+    if not trial:
+        return note or "no result was left behind"
+    epochs = [epoch for epoch in trial["completion_epoch"] if epoch is not None]
+    when = f", at epoch {np.mean(epochs):.0f} on average" if epochs else ""
+    why = f"; {note}" if note else ""
+    accuracy = f"pruned accuracy {spread(trial['pruned_accuracy'])}, full {spread(trial['full_accuracy'])}"
+    effort = f"{trial['epochs_run']} epochs in {trial['seconds']:.1f} s"
+    return f"{completions(trial)}{when}{why}  \n{accuracy}, {effort}"
+
+
+def describe_best(entry: Mapping[str, Any]) -> str:
+    completed = f"{entry.get('completed', 0)} of {entry.get('trials', 0)} trials complete"
+    accuracies = f"test {spread(entry.get('test'))}, validation {spread(entry.get('validation'))}"
+    return f"{accuracies}, {completed}, run {entry.get('run_id', 'unknown')}"
+
+
+def winners(result: Mapping[str, Any]) -> str:
+    """The winner and how it fared, for each n."""
+    said = []
+    for keep, part in by_keep(result).items():
+        winner = part.get("winner")
+        fared = describe_best(part["strategies"][winner]) if winner else "no trial was confirmed"
+        said.append(f"{winner or 'none'}{at(keep)}, {fared}")
+    return "; ".join(said)
+
+
+def spread(accuracy: Mapping[str, Any] | None) -> str:
+    mean, std = number(accuracy, "mean"), number(accuracy, "std")
+    return "not measured" if mean is None else f"{mean:.4f} ± {std or 0.0:.4f}"
+
+
+def search_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """What `deeppp search --json` says of a search as metrics: its size, and how well the winner and the others did."""
+    strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
+    counts = ("trials", "failed", "stopped", "seconds", "replica_epochs", "replica_epochs_per_second")
+    values = {name: number(result, name) for name in counts}
+    values |= accuracies(strategies.get(str(result.get("winner")), {}))
+    values |= {f"test_accuracy.{name}": number(entry.get("test"), "mean") for name, entry in strategies.items()}
+    values |= {
+        f"test_accuracy.{name}.n{keep}": number(entry.get("test"), "mean")
+        for keep, part in (result.get("keeps") or {}).items()
+        for name, entry in part["strategies"].items()
+    }
+    model = result.get("model")
+    return values | {f"model_{n}": number(model, n) for n in ("validation_accuracy", "test_accuracy")}
+
+
+def search_tags(result: Mapping[str, Any]) -> dict[str, str]:
+    """The winner, the best trial of each strategy, and the address of the model."""
+    tags = {
+        f"best.{name}{f'.n{keep}' if keep else ''}": describe_best(entry)
+        for keep, part in by_keep(result).items()
+        for name, entry in (part.get("strategies") or {}).items()
+    }
+    model = {"model": result["model"]["uri"]} if result.get("model") else {}
+    return tags | model | {"winner": str(result.get("winner") or "none")}
+
+
+def best_marks(result: Mapping[str, Any]) -> dict[int, str]:
+    """For the best trials of each strategy, by number: `of all` or `of stepped`, at which n if there are several."""
+    return {
+        entry["trial"]: f"of {'all' if name == part.get('winner') else name}{at(keep)}"
+        for keep, part in by_keep(result).items()
+        for name, entry in (part.get("strategies") or {}).items()
+    }
+
+
+def pareto_marks(result: Mapping[str, Any]) -> dict[int, str]:
+    """For the members of the Pareto set, by number, their place in it, such as `1 of 4` for the most accurate."""
+    return {
+        member["trial"]: f"{place} of {len(part['pareto'])}{at(keep)}"
+        for keep, part in by_keep(result).items()
+        for place, member in enumerate(part.get("pareto") or (), 1)
+    }
+
+
+def accuracies(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    """The accuracies of a confirmed trial as metrics."""
+    test, validation = entry.get("test"), entry.get("validation")
+    return {
+        "test_accuracy": number(test, "mean"),
+        "test_accuracy_std": number(test, "std"),
+        "confirmed_validation_accuracy": number(validation, "mean"),
+        "confirmed_validation_accuracy_std": number(validation, "std"),
+    }
+
+
+def complete_fraction(entry: Mapping[str, Any]) -> float | None:
+    """The fraction of the seeds that are complete, whether `outcome` holds counts or fractions."""
+    seeds: Mapping[str, float] = entry.get("outcome") or {}
+    return seeds.get("complete", 0) / sum(seeds.values()) if any(seeds.values()) else None
+
+
+def last_line(text: str) -> str:
+    """The last line of a traceback, which names the error."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
+def number(entry: Mapping[str, Any] | None, key: str) -> float | None:
+    """A finite number of a JSON object, else None."""
+    value = (entry or {}).get(key)
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,125 @@
+"""Saved views of an experiment for the MLflow UI: which runs, which columns and which order a person sees first.
+
+The UI keeps a view as a tag of the experiment and offers it by name under "Views"; an address with its key opens it.
+Without one, the table of runs shows neither parameters nor metrics, and only the parent runs.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlflow.tracking import MlflowClient
+
+from pruning_core.config import search_ranges
+
+PREFIX = "mlflow.sharedViewState."
+MODE = "workflowType=machine_learning"
+ENDING = {"tags.`strategy`": 85, "tags.`best`": 100, "tags.`outcome`": 90, "tags.`search`": 90}
+ACCURACY = {"metrics.`pruned_accuracy`": 130, "metrics.`pruned_accuracy_std`": 150}
+CONFIRMED = {
+    "metrics.`test_accuracy`": 115,
+    "metrics.`test_accuracy_std`": 135,
+    "metrics.`confirmed_validation_accuracy`": 150,
+    "metrics.`confirmed_complete`": 145,
+}
+PRUNING = {
+    "metrics.`completion_epoch`": 130,
+    "metrics.`drasticness`": 105,
+    "metrics.`active`": 75,
+    "metrics.`complete`": 85,
+}
+SCHEDULE = {
+    f"params.`{name}`": 110
+    for name in ("alpha", "mu", "lambda_start", "growth", "step_epochs", "plateau_threshold", "delta")
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """A view: its name, a filter, columns with their widths in pixels, and the metric that the best has most of."""
+
+    name: str
+    search: str
+    columns: Mapping[str, int]
+    order: str
+
+    def over_several_n(self) -> "View":
+        """The same view with a column for n, and room for it in the tags that name it."""
+        wider = {name: 150 for name in ("tags.`pareto`", "tags.`best`") if name in self.columns}
+        return replace(self, columns={**self.columns, **wider, "params.`keep`": 65})
+
+    def state(self) -> str:
+        """The view as the UI reads it."""
+        return json.dumps(
+            {
+                "searchFilter": self.search,
+                "orderByKey": f"metrics.`{self.order}`",
+                "orderByAsc": False,
+                "startTime": "ALL",
+                "lifecycleFilter": "Active",
+                "modelVersionFilter": "All Runs",
+                "datasetsFilter": [],
+                "selectedColumns": list(self.columns),
+                "columnOrder": ["attributes.`Run Name`", *self.columns],
+                "columnWidths": self.columns,
+            }
+        )
+
+
+def views() -> dict[str, View]:
+    """Every view by its key; they show what a search varies of the strategies known here."""
+    schedule = {f"params.`{name}`": 110 for name in search_ranges()}
+    return {
+        "best": View(
+            "The best trial of each strategy",
+            "tags.best LIKE '%'",
+            ENDING | ACCURACY | CONFIRMED | PRUNING | schedule,
+            "confirmed_validation_accuracy",
+        ),
+        "pareto": View(
+            "The Pareto front",
+            "tags.pareto LIKE '%'",
+            {"tags.`pareto`": 85} | ENDING | ACCURACY | PRUNING | schedule,
+            "pruned_accuracy",
+        ),
+        "trials": View("All trials", "tags.trial LIKE '%'", ENDING | ACCURACY | PRUNING | schedule, "pruned_accuracy"),
+    }
+
+
+def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], study: Mapping[str, Any]) -> None:
+    """Gives an experiment its views, but for those that it has already.
+
+    Args:
+        tags: that the experiment has.
+        study: the resolved study: only one with two objectives has a Pareto front, one over several n a column for n.
+    """
+    now = time.time_ns() // 1_000_000
+    for place, (key, view) in enumerate(views().items()):
+        if key == "pareto" and not isinstance(study["search"]["objective"], list):
+            continue
+        view = view.over_several_n() if isinstance(study["data"]["keep"], list) else view
+        known = json.loads(tags.get(PREFIX + key, "{}"))
+        if known.get("state") != view.state():
+            envelope = {"name": view.name, "createdAt": now - place, "state": view.state()}
+            client.set_experiment_tag(experiment_id, PREFIX + key, json.dumps(envelope))
+
+
+def links(tracking_uri: str, address: str) -> list[tuple[str, str, str]]:
+    """The views of all studies in a store, the latest first: study, name of the view, and its address in the UI.
+
+    Args:
+        tracking_uri: of the store.
+        address: of the UI, such as `http://127.0.0.1:5000`.
+
+    Raises:
+        MlflowException: the store cannot be read.
+    """
+    experiments = MlflowClient(tracking_uri).search_experiments(order_by=["last_update_time DESC"])
+    return [
+        (found.name, view.name, f"{address}/#/experiments/{found.experiment_id}/runs?{MODE}&viewStateShareKey={key}")
+        for found in experiments
+        for key, view in views().items()
+        if PREFIX + key in found.tags
+    ]

@@ -1,0 +1,154 @@
+"""The report's section about the test part: the confirmed trials, the full network and other choices of inputs.
+
+The networks that stand beside the winner are trained here, by `search.baselines`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pruning_core.data.datasets import Dataset
+from search.figures.results import Row, accuracies, colour_of
+from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit
+from search.report.blocks import Block, Line, Picture, Section, Table, Text
+from search.report.findings import count, estimate, gap, listing, paired, points
+from search.report.search_record import SearchRecord
+
+COLOURS = {"full": "#222222", "retrained": "#7A7A7A", "mutual information": "#A6761D", "random forest": "#7570B3"}
+Networks = Mapping[str, Comparison]
+
+
+def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> dict[str, Comparison]:
+    """Trains the networks that stand beside the winner: with all inputs, with the winner's, and with two rankings'.
+
+    They have the winner's network, training and confirmation seeds, and train as long as it did on average.
+    """
+    from search.train.confirmation import FIRST_FRESH_SEED
+
+    best = search.result["strategies"][search.result["winner"]]
+    keep, config, epoch = len(best["selected"]), best["config"], best["completion_epoch"]["mean"]
+    torch.set_num_threads(max(1, int(search.study["resources"]["cpu"])))
+    say("ranking the inputs by mutual information and by a random forest")
+    choices: dict[str, Sequence[int]] = {
+        "full": range(len(data.feature_names)),
+        "retrained": [data.feature_names.index(name) for name in best["selected"]],
+        "mutual information": by_mutual_information(data, keep),
+        "random forest": by_random_forest(data, keep),
+    }
+    complete = best["outcome"]["complete"] == 1
+    epochs = min(round(epoch) + config["settle_epochs"], config["epochs"]) if complete else config["epochs"]
+    seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
+    networks = {}
+    for name, columns in choices.items():
+        inputs = f"{len(columns)} inputs ({name})"
+        say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(epochs, 'epoch')}")
+        networks[name] = fit(columns, config, data, seeds, epochs)
+    return networks
+
+
+def _label(name: str, network: Comparison, best: str) -> str:
+    inputs = len(network.inputs)
+    return {
+        "full": f"all {inputs} inputs",
+        "retrained": f"{inputs} most kept by {best}, retrained",
+    }.get(name, f"{inputs} by {name}")
+
+
+def summary(search: SearchRecord, networks: Networks) -> list[str]:
+    """A sentence for the opening of the report, if there are networks to compare with."""
+    if not networks:
+        return []
+    rankings = [f"{estimate(networks[name].test).short} by {name}" for name in ("mutual information", "random forest")]
+    keep = len(networks["retrained"].inputs)
+    return [
+        f"Without pruning, the same network reaches {estimate(networks['full'].test).short} on the test part; with "
+        f"{keep} inputs chosen beforehand, {listing(rankings)}."
+    ]
+
+
+def section(search: SearchRecord, networks: Networks, data: Dataset | None, why: str, folder: Path) -> Section:
+    """The section.
+
+    Args:
+        search: a search with a winner.
+        networks: what `compare` trained; empty where there is no data, and `why` then says so.
+        data: the data with its test part.
+        why: the reason why there is none.
+        folder: for the picture.
+    """
+    best = str(search.result["winner"])
+    confirmed: Mapping[str, Any] = search.result["strategies"]
+    winners = confirmed[best]["test"]["per_seed"]
+    strategies = [s for s in search.strategies if s in confirmed]
+    results = {s: (confirmed[s]["test"]["per_seed"], confirmed[s]["validation"]["per_seed"]) for s in strategies}
+    rows = [Row(s, results[s][0], colour_of(s)) for s in strategies]
+    for name, network in networks.items():
+        label = _label(name, network, best)
+        results[label] = (network.test, network.validation)
+        rows.append(Row(label, network.test, COLOURS[name]))
+    path = folder / "test.png"
+    accuracies(path, rows, len(strategies), float(np.mean(networks["full"].test)) if networks else None)
+    lines = []
+    for label, (test, validation) in results.items():
+        difference = "–" if label == best else paired(test, winners).short
+        cells = [label, estimate(test).short, difference, estimate(validation).short]
+        lines.append(Line(cells, marked=label == best))
+    blocks: list[Block] = [
+        Text(_verdict(best, winners, networks) if networks else f"There are no other networks to compare with: {why}."),
+        Picture(path, "Dots with intervals: accuracies on the test part", _caption(len(winners), networks, data)),
+        Table(
+            ("", "test", f"test minus {best}", "validation"),
+            lines,
+            "Means over the seeds with 95 % intervals. A difference is the mean of the differences seed by seed, in "
+            "points, since equal seeds mean equal initial weights and equal batches.",
+        ),
+    ]
+    if model := search.result.get("model"):
+        blocks.append(Text(_model(model, winners, data)))
+    return Section("The result on the test part", blocks)
+
+
+def _model(model: Mapping[str, Any], winners: Sequence[float], data: Dataset | None) -> str:
+    """Which of the winner's networks is registered, and how accurate that one is."""
+    accuracy, rows = model["test_accuracy"], len(data.test.y) if data and data.test else None
+    right = f"{points(accuracy)} % of the test rows" + (f" ({round(accuracy * rows):,} of {rows:,})" if rows else "")
+    return (
+        f"MLflow has one of these networks as the model {model['uri']}: that of seed {model['seed']}, which of the "
+        f"complete seeds is the most accurate on the validation part ({points(model['validation_accuracy'])} %). It is "
+        f"right for {right}; the mean over {count(len(winners), 'seed')} is "
+        f"{estimate(winners).short}. It takes the columns as they are in the data and gives class labels."
+    )
+
+
+def _verdict(best: str, winners: Sequence[float], networks: Networks) -> str:
+    full, retrained = networks["full"], networks["retrained"]
+    sentences = [
+        f"With all {len(full.inputs)} inputs the same network reaches {estimate(full.test)}; pruned by {best} to "
+        f"{len(retrained.inputs)}, without any retraining, it is {gap(paired(full.test, winners))}.",
+        f"Trained from the start on those inputs alone that {best} keeps most often, it reaches "
+        f"{estimate(retrained.test).short}.",
+    ]
+    for name in ("mutual information", "random forest"):
+        other = networks[name]
+        sentences.append(
+            f"Compared with the inputs that rank highest by {name} ({estimate(other.test).short}), "
+            f"{best} is {gap(paired(other.test, winners))}."
+        )
+    return " ".join(sentences)
+
+
+def _caption(seeds: int, networks: Networks, data: Dataset | None) -> str:
+    shown = f"Accuracy on the test part: a point for each of {count(seeds, 'seed')}, the mean and its 95 % interval."
+    if not networks or data is None or data.test is None:
+        return shown
+    rows, mean = len(data.test.y), float(np.mean(networks["full"].test))
+    half = 1.96 * np.sqrt(mean * (1 - mean) / rows)
+    return (
+        f"{shown} The dashed line is the full network. The networks in the lower group see their inputs from the start "
+        "and train as long as the winner did, from the same initial weights in the same batches. The intervals are "
+        f"about seeds; that the test part has {count(rows, 'row')} adds some ± {points(half)} points to each, mostly "
+        "in common."
+    )

@@ -1,0 +1,291 @@
+"""What the trials of a search say, in numbers and in sentences: intervals, the Pareto front, rules, the opening.
+
+Pure functions of what `search.results` has read; a sentence says no more than its numbers carry.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
+from scipy import stats
+
+from search.propose.optuna_trials import FIXED_BY_ARM
+from search.report.search_record import SearchRecord, TrialRecord
+
+LEVEL = 0.95
+FEWEST_FOR_A_RULE = 5
+FEWEST_FOR_IMPORTANCE = 10
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and the half width of its 95 % interval (Student's t), None for a single seed."""
+
+    mean: float
+    half: float | None
+
+    def __str__(self) -> str:
+        """`96.0 % (95 % interval 95.6 to 96.4 %)`."""
+        if self.half is None:
+            return f"{points(self.mean)} % (one seed, so without an interval)"
+        low, high = max(self.mean - self.half, 0.0), min(self.mean + self.half, 1.0)
+        digits = self._digits()
+        return f"{points(self.mean, digits)} % (95 % interval {points(low, digits)} to {points(high, digits)} %)"
+
+    @property
+    def short(self) -> str:
+        """`96.0 ± 0.4 %`."""
+        digits = self._digits()
+        spread = "" if self.half is None else f" ± {points(self.half, digits)}"
+        return f"{points(self.mean, digits)}{spread} %"
+
+    def _digits(self) -> int:
+        """Decimals that show the interval: two where one would round it to 0.0."""
+        return 2 if self.half and self.half < 0.0005 else 1
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean and interval of values that differ by their seed only."""
+    count = len(values)
+    if count < 2:
+        return Estimate(float(np.mean(values)), None)
+    half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
+    return Estimate(float(np.mean(values)), float(half))
+
+
+def paired(values: Sequence[float], others: Sequence[float]) -> Estimate:
+    """The mean difference `values` - `others` of two results with the same seeds, seed by seed."""
+    return estimate((np.asarray(values) - np.asarray(others)).tolist())
+
+
+def points(fraction: float, digits: int = 1) -> str:
+    """A fraction in per cent: 0.9604 -> '96.0'."""
+    value = round(100 * fraction, digits) + 0.0
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 trial`, `1,000 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listing(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def shared_by_two_seeds(frequency: Mapping[str, float], seeds: int) -> float | None:
+    """How many of their inputs two seeds have in common on average, from how often each input is kept."""
+    if seeds < 2:
+        return None
+    kept = np.array(list(frequency.values())) * seeds
+    return float((kept * (kept - 1)).sum() / (seeds * (seeds - 1)))
+
+
+def typical_failure(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Of those that ended in the commonest way but complete, the trial with the median accuracy, if any."""
+    known = [t for t in trials if t.run_id and t.accuracy is not None]
+    categories = Counter(t.category for t in known if t.category not in ("complete", "failed", "unknown"))
+    if not categories:
+        return None
+    commonest = max(categories, key=lambda name: (categories[name], name != "mixed"))
+    alike = sorted((t for t in known if t.category == commonest), key=lambda t: (t.accuracy or 0.0, t.number))
+    return alike[len(alike) // 2]
+
+
+def opening(search: SearchRecord, inputs: int | None = None) -> list[str]:
+    """The search in a few sentences: how many trials, who wins and by how much, who completes, who comes second.
+
+    Args:
+        search: the search.
+        inputs: N, how many inputs the data has, if known.
+    """
+    strategies = search.strategies
+    sentences = [_extent(search, inputs)]
+    confirmed: Mapping[str, Any] = search.result.get("strategies") or {}
+    best = search.result.get("winner")
+    if best is None:
+        sentences.append(
+            "No trial came to an end that could be confirmed, so there is no winner."
+            if search.finished
+            else "Nothing has been confirmed with fresh seeds yet, and the test part has not been read."
+        )
+    else:
+        sentences.append(_victory(best, confirmed[best], len(strategies)))
+    sentences.append(_completions(search))
+    ranked = [s for s in strategies if s in confirmed and s != best]
+    if best is not None and ranked:
+        sentences.append(_runner_up(ranked[0], confirmed[ranked[0]], confirmed[best]))
+    return sentences
+
+
+def _extent(search: SearchRecord, inputs: int | None) -> str:
+    over, data = len(search.trials), search.study["data"]
+    inputs_of = f"{inputs} " if inputs else ""
+    what = f"to prune the {inputs_of}inputs of a network on {data_name(data)} to {data['keep']}"
+    compete = f"{listing(search.strategies)} {'compete' if len(search.strategies) > 1 else 'is tuned'}"
+    if search.finished:
+        return f"In {count(over, 'trial')}, {compete} {what}."
+    planned = search.study["search"].get("trials")
+    of = f" of {planned:,} planned" if planned else ""
+    is_over = f"{count(over, 'trial')}{of} {'is' if over == 1 else 'are'} over"
+    return f"The search is not finished: {is_over}, in which {compete} {what}."
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """The data set, without the folders of its file."""
+    return Path(str(data.get("source", "the data"))).name
+
+
+def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:
+    test = entry["test"]["per_seed"]
+    seeds = count(len(test), "fresh seed")
+    complete, epoch = entry["outcome"]["complete"], entry["completion_epoch"]["mean"]
+    when = f", on average at epoch {epoch:.0f}" if epoch is not None else ""
+    how = f"{'all' if complete == 1 else f'{100 * complete:.0f} % of'} {seeds} complete the pruning{when}"
+    if len(test) == 1:
+        how = f"its one fresh seed {'completes' if complete else 'does not complete'} the pruning{when}"
+    wins = f"The winner is {best}" if strategies > 1 else f"The best trial of {best} was confirmed"
+    return f"{wins}: {how}, and the pruned network reaches {estimate(test)} on the test part."
+
+
+def _completions(search: SearchRecord) -> str:
+    shares = []
+    for strategy in search.strategies:
+        trials = search.of(strategy)
+        completed = sum(t.completed for t in trials)
+        shares.append(f"{completed:,} of {len(trials):,} trials of {strategy}")
+    return f"Every seed completed in {listing(shares)}."
+
+
+def _runner_up(second: str, entry: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    facts = []
+    if entry["outcome"]["complete"] < first["outcome"]["complete"]:
+        facts.append(f"only {100 * entry['outcome']['complete']:.0f} % of its fresh seeds complete")
+    for part in ("validation", "test"):
+        behind = paired(first[part]["per_seed"], entry[part]["per_seed"])
+        facts.append(f"{'it is ' if part == 'validation' else ''}{gap(behind)} on the {part} part")
+    epoch, other = entry["completion_epoch"]["mean"], first["completion_epoch"]["mean"]
+    if epoch is not None and other is not None and round(abs(epoch - other)) > 0:
+        apart = count(round(abs(epoch - other)), "epoch")
+        facts.append(f"it completes {apart} {'later' if epoch > other else 'earlier'}")
+    return f"The runner-up is {second}: {listing(facts)}."
+
+
+def gap(behind: Estimate) -> str:
+    """How far behind another result one is, and whether the seeds can tell: `0.3 ± 0.7 points behind (not …)`."""
+    size = points(abs(behind.mean))
+    if float(size) == 0:
+        return "as accurate"
+    side = "behind" if behind.mean > 0 else "ahead"
+    if behind.half is None:
+        return f"{size} points {side}"
+    significant = "" if abs(behind.mean) > behind.half else " (not significant)"
+    return f"{size} ± {points(behind.half)} points {side}{significant}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A depth-2 decision tree in words: what each leaf asks for, its trials, and those of them that completed."""
+
+    leaves: list[tuple[str, int, int]]
+    right: float
+    guess: float
+
+    trials: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether, cross-validated, it beats the commoner answer by more than a standard error."""
+        return self.right - self.guess > np.sqrt(self.right * (1 - self.right) / self.trials)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the tree says anything that holds beyond its own trials."""
+        right, guess = f"{100 * self.right:.0f} %", f"{100 * self.guess:.0f} %"
+        if self.holds:
+            return (
+                f"Five-fold cross-validation supports such a rule: it is right for {right} of the trials, "
+                f"and always giving the commoner answer for {guess}."
+            )
+        return (
+            f"Take it as a description of these trials only: in five-fold cross-validation such a rule is right for "
+            f"{right} of the trials, and always giving the commoner answer for {guess}."
+        )
+
+
+def rule(trials: Sequence[TrialRecord]) -> Rule | None:
+    """What separates trials of one strategy that completed from those that did not, None if too few did either.
+
+    Hyperparameters that only some of the trials have are left out.
+    """
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
+
+    completed = np.array([t.completed for t in trials], dtype=bool)
+    fewer = min(completed.sum(), (~completed).sum())
+    names, x = _features(trials)
+    if fewer < FEWEST_FOR_A_RULE or not names:
+        return None
+    tree = DecisionTreeClassifier(max_depth=2, min_samples_leaf=max(3, len(trials) // 20), random_state=0)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    right = float(np.mean(cross_val_predict(tree, x, completed, cv=folds) == completed))
+    tree.fit(x, completed)
+    leaf_of = tree.apply(x)
+    leaves = []
+    for leaf, conditions in _paths(tree.tree_, names):
+        inside = leaf_of == leaf
+        leaves.append((conditions, int(inside.sum()), int(completed[inside].sum())))
+    leaves.sort(key=lambda entry: entry[2] / entry[1], reverse=True)
+    return Rule(leaves, right, float(max(completed.mean(), 1 - completed.mean())), len(trials))
+
+
+def _features(trials: Sequence[TrialRecord]) -> tuple[list[tuple[str, str | None, bool]], NDArray[Any]]:
+    """Columns for the tree: (hyperparameter, choice or None, whether its logarithm is taken), and the values."""
+    names: list[tuple[str, str | None, bool]] = []
+    columns: list[list[float]] = []
+    for name in trials[0].optuna.params if trials else ():
+        if name in FIXED_BY_ARM or any(name not in t.optuna.params for t in trials):
+            continue
+        distribution = trials[0].optuna.distributions[name]
+        values = [t.optuna.params[name] for t in trials]
+        if isinstance(distribution, CategoricalDistribution):
+            for choice in distribution.choices:
+                names.append((name, str(choice), False))
+                columns.append([float(value == choice) for value in values])
+        else:
+            log = bool(getattr(distribution, "log", False))
+            names.append((name, None, log))
+            columns.append([float(np.log(value)) if log else float(value) for value in values])
+    return names, np.array(columns, dtype=float).T
+
+
+def _paths(tree: Any, names: Sequence[tuple[str, str | None, bool]]) -> list[tuple[int, str]]:
+    """Every leaf of a tree with its conditions in words."""
+    found: list[tuple[int, str]] = []
+
+    def walk(node: int, limits: dict[tuple[str, str | None], tuple[float, float]]) -> None:
+        if tree.children_left[node] < 0:
+            found.append((node, listing([_condition(*key, *ends) for key, ends in limits.items()]) or "any trial"))
+            return
+        name, choice, log = names[tree.feature[node]]
+        cut = float(np.exp(tree.threshold[node])) if log else float(tree.threshold[node])
+        low, high = limits.get((name, choice), (-np.inf, np.inf))
+        walk(tree.children_left[node], {**limits, (name, choice): (low, min(high, cut))})
+        walk(tree.children_right[node], {**limits, (name, choice): (max(low, cut), high)})
+
+    walk(0, {})
+    return found
+
+
+def _condition(name: str, choice: str | None, low: float, high: float) -> str:
+    if choice is not None:
+        return f"{name} = {choice}" if low > 0 else f"{name} other than {choice}"
+    if np.isinf(low):
+        return f"{name} up to {high:.3g}"
+    return f"{name} above {low:.3g}" if np.isinf(high) else f"{name} between {low:.3g} and {high:.3g}"

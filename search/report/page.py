@@ -1,0 +1,176 @@
+"""The report about a search: figures and one self-contained HTML page, of which MLflow gets a copy.
+
+It reads what the search left in Optuna and MLflow, trains a few networks for comparison, and changes nothing else.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from mlflow.exceptions import MlflowException
+from pydantic import ValidationError
+
+from pruning_core.data.datasets import DataError, Dataset
+from search.report import comparison
+from search.report import keeps as report_keeps
+from search.report import sections as report_sections
+from search.report.blocks import Section, render
+from search.report.findings import count, data_name, opening
+from search.report.search_record import SearchRecord, read_search
+from search.study import Study, StudyError
+
+Say = Callable[[str], None]
+
+
+def write_report(
+    name: str,
+    output: Path,
+    *,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    data_file: Path | None = None,
+    to: Path | None = None,
+    say: Say = print,
+) -> Path:
+    """Writes the page about a search, and logs it with its figures to the search's run in MLflow under `report/`.
+
+    Args:
+        name: of a study, for its latest search, or of a search.
+        output: the folder of the search's results.
+        storage: of Optuna; None stands for `output`/optuna.db.
+        tracking_uri: of MLflow; None stands for `MLFLOW_TRACKING_URI`, else `output`/mlflow.db.
+        data_file: where the study's data lies now, if it was moved.
+        to: the page; None stands for `output`/reports/LABEL.html.
+        say: is told what is going on, line by line.
+
+    Returns:
+        The page.
+
+    Raises:
+        StudyError: there is no such search, no trial of it is over, or the page cannot be written.
+    """
+    search = read_search(name, output, storage, tracking_uri)
+    if not search.trials:
+        raise StudyError(f"no trial of the search {search.label} is over yet, so there is nothing to report")
+    page = to or output / "reports" / f"{search.label}.html"
+    _check_writable(page)
+    say(f"{search.label}: {count(len(search.trials), 'trial')} of {', '.join(search.strategies)}")
+    if not search.finished:
+        say("the search is not finished: the report shows what there is so far")
+    data, why = _load_data(search, data_file)
+    if why:
+        say(f"no comparison with other networks: {why}")
+    with tempfile.TemporaryDirectory() as name_of_folder:
+        folder = Path(name_of_folder)
+        html = _html(search, folder, data, why, output, say)
+        page.write_text(html, encoding="utf-8")
+        (folder / f"{search.label}.html").write_text(html, encoding="utf-8")
+        try:
+            search.client.log_artifacts(search.parent_run_id, str(folder), "report")
+        except (MlflowException, OSError) as error:
+            say(f"MLflow did not take the report: {' '.join(str(error).split())[:200]}")
+    return page
+
+
+def _check_writable(page: Path) -> None:
+    """Refuses a page that could not be written, before the work of making it."""
+    reason = "it is a folder" if page.is_dir() else ""
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=page.parent):
+            pass
+    except OSError as error:
+        reason = str(error.strerror)
+    if reason:
+        raise StudyError(f"the page {page} cannot be written: {reason}")
+
+
+def _load_data(search: SearchRecord, moved: Path | None) -> tuple[Dataset | None, str]:
+    """The data of the search if it is still there and the same, else why not."""
+    document = search.study
+    if moved:
+        document = {**document, "data": {**document["data"], "source": str(moved.resolve())}}
+    try:
+        data = Study.model_validate(document).load_data()
+    except (DataError, StudyError, ValidationError) as error:
+        return None, str(error).splitlines()[0]
+    if data.fingerprint != search.tags.get("fingerprint"):
+        return None, f"{data.name} has changed since the search"
+    return data, ""
+
+
+def _html(search: SearchRecord, folder: Path, data: Dataset | None, why: str, output: Path, say: Say) -> str:
+    say("drawing the trials")
+    inputs = len(data.feature_names) if data else None
+    if len(search.keeps) == 1:
+        sections, networks = _sections(search, folder, data, why, say)
+        sentences = opening(search, inputs) + comparison.summary(search, networks)
+    else:
+        sections = []
+        full: list[float] = []
+        for keep in sorted(search.keeps):
+            say(f"n = {keep}")
+            place = folder / f"n_{keep}"
+            place.mkdir()
+            mine, networks = _sections(search.at(keep), place, data, why, say)
+            sections += [replace(section, title=f"{section.title}, n = {keep}") for section in mine]
+            full = networks["full"].test if networks else full
+        sections.insert(0, report_keeps.section(search, full, folder))
+        sentences = report_keeps.opening(search, inputs, full)
+    rows = [f"{len(part.y):,}" for part in (data.train, data.validation, data.test) if part] if data else []
+    sizes = f" ({' / '.join(rows)} rows to train, validate, test)" if rows else ""
+    return render(
+        {
+            "title": search.label,
+            "subtitle": f"Report of a pruning search on {data_name(search.study['data'])}{sizes}, "
+            f"{datetime.now():%d %B %Y}".replace(", 0", ", "),
+            "opening": [" ".join(sentences[:2]), " ".join(sentences[2:])],
+            "notes": [] if search.finished else ["The search is not finished: what follows will change."],
+            "sections": sections,
+            "commands": _commands(search, output),
+            "fingerprint": search.tags.get("fingerprint", "unknown"),
+            "versions": ", ".join(
+                f"{tag.removeprefix('version.')} {value}"
+                for tag, value in search.tags.items()
+                if tag.startswith("version.")
+            ),
+            "study": yaml.safe_dump(search.study, sort_keys=False, allow_unicode=True, default_flow_style=None),
+        }
+    )
+
+
+def _sections(
+    search: SearchRecord, folder: Path, data: Dataset | None, why: str, say: Say
+) -> tuple[list[Section], comparison.Networks]:
+    """The sections about a search with a single n, and the networks that were trained to stand beside its winner."""
+    sections = [
+        report_sections.strategies(search),
+        report_sections.outcomes(search, folder),
+        report_sections.accuracy_and_speed(search, folder),
+        report_sections.space(search, folder),
+        report_sections.separation(search, folder),
+        report_sections.gates(search, folder),
+    ]
+    if not search.result.get("winner"):
+        return sections, {}
+    networks = comparison.compare(search, data, say) if data else {}
+    inputs = len(data.feature_names) if data else None
+    sections.append(comparison.section(search, networks, data, why, folder))
+    sections.append(report_sections.selection(search, folder, inputs))
+    return sections, networks
+
+
+def _commands(search: SearchRecord, output: Path) -> str:
+    best = (search.result.get("strategies") or {}).get(search.result.get("winner"), {})
+    run_id = best.get("run_id") or next((t.run_id for t in search.trials if t.run_id), "RUN_ID")
+    there = "" if output == Path("runs") else f" --output {output}"
+    commands = [
+        (f"deeppp search {search.study['name']}.yaml{there}", "the whole search, with the study below in that file"),
+        (f"deeppp replay {run_id}{there}", "the winner alone: the same numbers" if best else "a trial alone"),
+        (f"deeppp ui{there}", "every trial in MLflow"),
+    ]
+    width = max(len(command) for command, _ in commands)
+    return "\n".join(f"{command:{width}}  # {what}" for command, what in commands)

@@ -1,0 +1,323 @@
+"""The sections of the report that need nothing but the search itself: trials, space, gates and selection.
+
+Each function draws its pictures into a folder and returns the section, with captions that say what is to be seen.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search import terminal
+from search.figures import results as report_figures
+from search.figures import space as space_figures
+from search.report.blocks import Block, Heading, Line, Listing, Picture, Section, Table, Text
+from search.report.findings import (
+    FEWEST_FOR_A_RULE,
+    FEWEST_FOR_IMPORTANCE,
+    count,
+    estimate,
+    listing,
+    points,
+    rule,
+    shared_by_two_seeds,
+    typical_failure,
+)
+from search.report.search_record import SearchRecord, TrialRecord
+from search.trials.pareto import front
+
+MOST_NAMES = 40
+COLUMNS = (
+    "",
+    "trials",
+    "completed",
+    "stopped",
+    "failed",
+    "seeds complete",
+    "validation",
+    "test",
+    "epoch of completion",
+)
+MEANINGS = {
+    "complete": "complete: every seed decided all its gates, with exactly {keep} open",
+    "mixed": "mixed: only some of the seeds are complete",
+    "undecided": "undecided: {keep} gates are open, but not all of them decided",
+    "too little": "too little: more than {keep} gates stayed open",
+    "collapsed": "collapsed: fewer than {keep} gates stayed open",
+    "stopped": "stopped: given up before its end",
+    "failed": "failed: its training broke off",
+    "unknown": "unknown: not in MLflow",
+}
+
+
+def strategies(search: SearchRecord) -> Section:
+    """The table of strategies."""
+    confirmed: Mapping[str, Any] = search.result.get("strategies") or {}
+    rows = []
+    for strategy in search.strategies:
+        trials, entry = search.of(strategy), confirmed.get(strategy)
+        endings = Counter(t.ending for t in trials)
+        numbers = [len(trials), sum(t.completed for t in trials), endings["stopped"], endings["failed"]]
+        cells = [strategy, *(f"{number:,}" for number in numbers)]
+        details = []
+        if entry:
+            epoch = entry["completion_epoch"]
+            cells += [f"{100 * entry['outcome']['complete']:.0f} %"]
+            cells += [estimate(entry[part]["per_seed"]).short for part in ("validation", "test")]
+            cells += ["–" if epoch["mean"] is None else f"{epoch['mean']:.0f} ± {epoch['std']:.0f}"]
+            details = [
+                ("schedule", terminal.schedule(entry["config"]).replace("  ", ", ")),
+                ("keeps", _names(entry["selected"])),
+                ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
+            ]
+        else:
+            cells += ["–"] * 4
+        rows.append(Line(cells, details, marked=strategy == search.result.get("winner")))
+    caption = "Completed: trials of which every seed completed the pruning. "
+    caption += (
+        "The columns to the right of failed, and the lines below, are about the best trial of each strategy, trained "
+        "again with fresh seeds: mean and 95 % interval of the accuracies, mean and standard deviation of the epoch, "
+        "and the inputs that most seeds keep, the most frequent first."
+        if confirmed
+        else "No trial has been confirmed with fresh seeds."
+    )
+    return Section("The strategies", [Table(COLUMNS, rows, caption)])
+
+
+def _names(names: Sequence[str]) -> str:
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def outcomes(search: SearchRecord, folder: Path) -> Section:
+    """How the trials ended."""
+    path = folder / "outcomes.png"
+    trials = {strategy: search.of(strategy) for strategy in search.strategies}
+    report_figures.outcomes(path, trials)
+    found = Counter(t.category for t in search.trials)
+    completed = sum(t.completed for t in search.trials)
+    said = [f"Every seed completed in {completed:,} of {count(len(search.trials), 'trial')}"]
+    others = Counter({name: number for name, number in found.items() if name != "complete"})
+    if others:
+        name, number = others.most_common(1)[0]
+        said.append(f"the commonest other ending is “{name}” ({count(number, 'trial')})")
+    meanings = [text.format(keep=search.study["data"]["keep"]) for name, text in MEANINGS.items() if name in found]
+    drastic = sum(t.drastic and t.ending == "ended" for t in search.trials)
+    if drastic:
+        meanings.append(
+            f"drastic (hatched, {count(drastic, 'trial')}): in most complete seeds, over half of the gates that had to "
+            "fall fell within one epoch"
+        )
+    caption = f"{'; '.join(said)}. Here, {'; '.join(meanings)}."
+    blocks: list[Block] = [Picture(path, "Stacked bars: the endings of the trials of each strategy", caption)]
+    stopped = [t.optuna for t in search.trials if t.ending == "stopped"]
+    if stopped:
+        reasons = Counter(str(trial.user_attrs.get("stopped", "unknown")) for trial in stopped)
+        why = listing([f"{reason} ({number:,})" for reason, number in reasons.most_common()])
+        blocks.append(Text(f"Why trials were stopped: {why}."))
+    return Section("How the trials ended", blocks)
+
+
+def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
+    """Accuracy against completion epoch."""
+    title = "Accuracy against speed"
+    best = front(search.trials)
+    if not best:
+        return Section(title, [Text("No trial completed with every seed, so there is nothing to compare.")])
+    path = folder / "pareto.png"
+    below = report_figures.pareto(path, {strategy: search.of(strategy) for strategy in search.strategies})
+    first, last = best[0], best[-1]
+    ends = f"trial {first.number} of {first.strategy} at epoch {first.completion_epoch:.0f} with {_accuracy(first)}"
+    if last is not first:
+        ends = (
+            f"from {ends} to trial {last.number} of {last.strategy} at epoch {last.completion_epoch:.0f} "
+            f"with {_accuracy(last)}"
+        )
+    members = Counter(t.strategy for t in best)
+    made = listing([f"{number} of {strategy}" for strategy, number in members.most_common()])
+    caption = (
+        f"Each mark is a trial whose every seed completed. The front, of trials that no other one beats in both "
+        f"accuracy and speed, leads {ends}; it holds {made}. {_below(below)}"
+        if last is not first
+        else f"Each mark is a trial whose every seed completed. One beats all others in accuracy and speed: {ends}. "
+        f"{_below(below)}"
+    )
+    blocks: list[Block] = [Picture(path, "Scatter plot: pruned accuracy against completion epoch", caption.strip())]
+    if isinstance(search.study["search"].get("objective"), list):
+        blocks.append(_front(best))
+    return Section(title, blocks)
+
+
+def _front(best: Sequence[TrialRecord]) -> Table:
+    """The members of the Pareto front, the most accurate first."""
+    rows = [
+        Line(
+            [f"{t.strategy} #{t.number}", _accuracy(t), f"{t.completion_epoch:.1f}"],
+            [("schedule", terminal.schedule(t.optuna.params).replace("  ", ", ")), ("MLflow run", t.run_id)],
+        )
+        for t in reversed(best)
+    ]
+    caption = (
+        "The Pareto front that this search with two objectives looked for, the most accurate trial first: means over "
+        "the seeds of the search, the accuracy on the validation part."
+    )
+    return Table(("", "pruned accuracy", "completion epoch"), rows, caption)
+
+
+def _accuracy(trial: TrialRecord) -> str:
+    return f"{points(trial.accuracy or 0.0)} %"
+
+
+def _below(number: int) -> str:
+    if not number:
+        return ""
+    return f"{count(number, 'trial')} below the frame {'is' if number == 1 else 'are'} marked on its lower edge."
+
+
+def space(search: SearchRecord, folder: Path) -> Section:
+    """Which hyperparameters matter, strategy by strategy."""
+    blocks: list[Block] = []
+    ended = {s: [t for t in search.of(s) if t.ending == "ended"] for s in search.strategies}
+    enough = {s: trials for s, trials in ended.items() if len(trials) >= FEWEST_FOR_IMPORTANCE}
+    found = {s: values for s, trials in enough.items() if len(values := space_figures.importance(trials)) > 1}
+    if found:
+        path = folder / "importance.png"
+        space_figures.importances(path, found)
+        first: dict[str, list[str]] = {}
+        for strategy, values in found.items():
+            first.setdefault(next(iter(values)), []).append(strategy)
+        matter = "; ".join(f"{name} for {listing(users)}" for name, users in first.items())
+        few = [s for s in found if len(enough[s]) < 5 * FEWEST_FOR_IMPORTANCE]
+        caution = f" With so few trials, it is only a hint for {listing(few)}." if few else ""
+        caption = (
+            "Which hyperparameters set the most accurate trials apart (PED-ANOVA, as Optuna computes it, over trials "
+            f"that came to their own end, complete or not): above all {matter}.{caution}"
+        )
+        blocks.append(Picture(path, "Bars: the importance of each hyperparameter by strategy", caption))
+    for strategy, trials in ended.items():
+        blocks.append(Heading(strategy))
+        if strategy not in enough:
+            few_ended = "no trial" if not trials else f"only {count(len(trials), 'trial')}"
+            blocks.append(Text(f"{few_ended} came to an end: too few for pictures of the space.".capitalize()))
+            continue
+        order = list(found.get(strategy) or space_figures.scales(trials))
+        if not order:
+            blocks.append(Text("The study fixes all of its hyperparameters."))
+            continue
+        ranked = ", the most important ones first" if strategy in found else ""
+        blocks += _space_pictures(strategy, trials, order, ranked, folder)
+    return Section("Which hyperparameters matter for accuracy", blocks)
+
+
+def _space_pictures(
+    strategy: str, trials: Sequence[TrialRecord], order: list[str], ranked: str, folder: Path
+) -> list[Block]:
+    slices, parallel = folder / f"slices_{strategy}.png", folder / f"parallel_{strategy}.png"
+    below = space_figures.slices(slices, trials, order)
+    best = max((t for t in trials if t.completed), key=lambda t: t.accuracy or 0.0, default=None)
+    at = f" The best completed trial is {best.number}, with {_accuracy(best)}." if best else ""
+    blocks: list[Block] = [
+        Picture(
+            slices,
+            f"Scatter plots: pruned accuracy against each hyperparameter of {strategy}",
+            f"{strategy}: pruned accuracy (validation) against each hyperparameter{ranked}.{at} {_below(below)}",
+        )
+    ]
+    common = [name for name in order if all(name in t.optuna.params for t in trials)]
+    partial = "" if common == order else " Hyperparameters that only some of these trials have are left out."
+    if len(common) > 1:
+        space_figures.parallel(parallel, trials, common)
+        blocks.append(
+            Picture(
+                parallel,
+                f"Parallel coordinates: the trials of {strategy}",
+                f"{strategy}: each line is a trial, from its hyperparameters on the left to its accuracy on the right; "
+                f"where the dark lines bundle, the best trials agree.{partial}",
+            )
+        )
+    return blocks
+
+
+def separation(search: SearchRecord, folder: Path) -> Section:
+    """What separates completed trials from the others."""
+    blocks: list[Block] = []
+    silent = []
+    for strategy in search.strategies:
+        trials = [t for t in search.of(strategy) if t.ending != "failed"]
+        completed = sum(t.completed for t in trials)
+        if min(completed, len(trials) - completed) < FEWEST_FOR_A_RULE or not space_figures.scales(trials):
+            silent.append(f"{strategy} ({completed:,} of {len(trials):,} completed)")
+            continue
+        path = folder / f"separation_{strategy}.png"
+        space_figures.separation(path, trials)
+        caption = (
+            f"{strategy}: how many trials had which value, those with every seed complete ({completed:,}) upwards and "
+            f"the others ({len(trials) - completed:,}) downwards."
+        )
+        blocks += [
+            Heading(strategy),
+            Picture(path, f"Histograms of the hyperparameters of {strategy}, completed or not", caption),
+        ]
+        found = rule(trials)
+        if found:
+            leaves = [f"{text}: {done:,} of {count(number, 'trial')} completed" for text, number, done in found.leaves]
+            blocks += [Text("A decision tree that asks twice divides them into:"), Listing(leaves), Text(found.verdict)]
+    if silent:
+        lack = f"Fewer than {FEWEST_FOR_A_RULE} trials completed, or fewer than {FEWEST_FOR_A_RULE} did not, with"
+        blocks.append(Text(f"{lack} {listing(silent)}: too few to compare."))
+    return Section("What separates completed trials from the others", blocks)
+
+
+def gates(search: SearchRecord, folder: Path) -> Section:
+    """The gates of the best and of a typical failed trial."""
+    blocks: list[Block] = []
+    confirmed = (search.result.get("strategies") or {}).get(search.result.get("winner"))
+    completed = [t for t in search.trials if t.completed]
+    best = max(completed, key=lambda t: t.accuracy or 0.0, default=None)
+    if confirmed:
+        best = next((t for t in search.trials if t.number == confirmed["trial"]), best)
+    failure = typical_failure(search.trials)
+    for trial, name, what in ((best, "best", "the best trial"), (failure, "failure", "a typical incomplete trial")):
+        if trial is None:
+            reason = "No trial completed." if name == "best" else "No trial was left incomplete."
+            blocks.append(Text(reason))
+            continue
+        path = folder / f"gates_{name}.png"
+        with tempfile.TemporaryDirectory() as place:
+            source = search.artifact(trial.run_id, "gates.png", Path(place)) if trial.run_id else None
+            if source is None:
+                blocks.append(Text(f"MLflow holds no picture of trial {trial.number}, {what}."))
+                continue
+            path.write_bytes(source.read_bytes())
+        alike = sum(t.category == trial.category for t in search.trials)
+        ending = f"“{trial.category}” like {alike:,} of {count(len(search.trials), 'trial')}"
+        if trial.completed and trial.completion_epoch is not None:
+            ending = f"complete with every seed, at epoch {trial.completion_epoch:.0f} on average"
+        caption = (
+            f"{what.capitalize()}: trial {trial.number} of {trial.strategy}, {ending}, with {_accuracy(trial)} "
+            "pruned accuracy (validation). Above, the gates of one seed over the epochs, and α dashed on a logarithmic "
+            "scale; below, the number of open gates of every seed."
+        )
+        blocks.append(Picture(path, f"Curves: the gates of {what} over the epochs", caption))
+    return Section("How gates close", blocks)
+
+
+def selection(search: SearchRecord, folder: Path, inputs: int | None) -> Section:
+    """How often each input is kept in a search with a winner; `inputs` is N, if known."""
+    confirmed: Mapping[str, Any] = search.result["strategies"]
+    best, keep = str(search.result["winner"]), search.study["data"]["keep"]
+    frequencies = {s: confirmed[s]["selection_frequency"] for s in search.strategies if s in confirmed}
+    path = folder / "selection.png"
+    left_out = report_figures.stability(path, frequencies, keep)
+    seeds = len(confirmed[best]["test"]["per_seed"])
+    shared = shared_by_two_seeds(frequencies[best], seeds)
+    always = sum(value == 1 for value in frequencies[best].values())
+    chance = f", where chance would give {keep**2 / inputs:.1f}" if inputs else ""
+    agree = f" Two seeds have {shared:.1f} of their {keep} inputs in common on average{chance}." if shared else ""
+    rest = f" Not shown: {count(left_out, 'input')} kept more rarely." if left_out else ""
+    caption = (
+        f"How often each input is kept by the {count(seeds, 'fresh seed')} of {best} (bars), the most frequent first: "
+        f"{always} of {keep} by all of them.{agree} Marks: the other strategies.{rest}"
+    )
+    return Section("Which inputs are kept", [Picture(path, "Bars: how often each input is kept", caption)])

@@ -1,0 +1,91 @@
+"""The stores of MLflow and Optuna: where they are by default, whether they are there, their errors, runs by a tag.
+
+Both libraries would make a SQLite file that is not there, and try an unusable one for over a minute.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from search.stores.addresses import without_password
+from search.stores.locks import hold
+from search.study import StudyError
+
+
+def existing_store(uri: str | None, output: Path, database: str) -> str:
+    """The address of a store that is to be read.
+
+    Args:
+        uri: its address; None stands for the SQLite file `database` in `output`.
+        output: the folder of the results.
+        database: such as `mlflow.db`.
+
+    Raises:
+        StudyError: the address names a SQLite file that is not there, or that is none.
+    """
+    address = uri or f"sqlite:///{output.absolute() / database}"
+    if address.startswith("sqlite:"):
+        path = Path(make_url(address).database or "")
+        if not path.is_file() or not path.stat().st_size:
+            raise StudyError(
+                f"there is no {path}, which {address} names"
+                if uri
+                else f"--output {output} holds no {database} yet: run a search first"
+            )
+        with readable(address):
+            _open(path)
+    return address
+
+
+@contextmanager
+def alone(address: str) -> Iterator[None]:
+    """Makes or opens the file behind a SQLite address, and its folder, before MLflow does; others are left alone.
+
+    And keeps other searches out meanwhile: MLflow fails when two processes make the tables of one file.
+
+    Raises:
+        sqlite3.Error, OSError: the file cannot be used.
+    """
+    if not address.startswith("sqlite:"):
+        yield
+        return
+    path = Path(make_url(address).database or ":memory:")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with hold(path.with_name(f".{path.name}.lock"), wait=True):
+        _open(path)
+        yield
+
+
+def _open(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version")
+
+
+@contextmanager
+def readable(address: str) -> Iterator[None]:
+    """Turns what goes wrong in reading a store into a `StudyError` of one sentence."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StudyError(without_password(f"the store {address} cannot be read: {reason}")) from error
+
+
+def runs_with(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
+    """All runs of an experiment with this tag, newest first."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        order = ["attributes.start_time DESC"]
+        page = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=order, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs

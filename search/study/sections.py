@@ -1,0 +1,162 @@
+"""The sections of a study file as validated models: what may stand in each, its default and its limits."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pruning_core.config import TrialConfig
+from search.study.entries import check_hyperparameter
+from search.study.errors import StudyError
+
+OBJECTIVES = ("pruned_accuracy", "completion_epoch")
+ONE_OBJECTIVE = ("cmaes",)
+
+
+def _as_in_trial(name: str) -> Any:
+    """The default, the limits and the meaning that `TrialConfig` gives to ``name``."""
+    return TrialConfig.model_fields[name]
+
+
+class Section(BaseModel):
+    """A part of the study file: unknown keys, infinite numbers and true for 1 are refused.
+
+    Text that is a number is taken as one, since YAML 1.1 reads 1e-4 as text, and a number as a name where a
+    name is wanted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("must be a number or a name, not true or false")
+        return value
+
+
+class Data(Section):
+    """Which rows to learn from, and how many of their features shall survive; see `load_dataset`."""
+
+    source: str = Field(description="digits, breast_cancer, wine or a path relative to the study file")
+    target: str | None = Field(None, description="for files, the column with the labels")
+    keep: int | tuple[int, ...] = Field(description="n; of a list, each in turn")
+    split: tuple[float, ...] = Field(
+        (0.7, 0.15, 0.15), description="fractions of the training, validation and test part"
+    )
+    split_seed: int = Field(
+        0, ge=0, lt=2**32, description="which rows go where; a study may be repeated on other splits"
+    )
+    impute: Literal["mean"] | None = Field(None, description="mean fills missing values; null refuses them")
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _one_or_more(cls, keep: object) -> object:
+        if not isinstance(keep, list | tuple):
+            return check_hyperparameter("keep", keep, "data.keep")
+        checked = tuple(check_hyperparameter("keep", each, "data.keep") for each in keep)
+        if not checked or len(set(checked)) < len(checked):
+            raise ValueError("must be a number or a list of one or more numbers, each once")
+        return checked if len(checked) > 1 else checked[0]
+
+    @property
+    def keeps(self) -> tuple[int, ...]:
+        """Every n that the study is about, the first one first."""
+        return (self.keep,) if isinstance(self.keep, int) else self.keep
+
+
+class Network(Section):
+    """The network whose inputs are pruned."""
+
+    hidden: tuple[int, ...] = _as_in_trial("hidden")
+
+    @field_validator("hidden")
+    @classmethod
+    def _positive(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
+        if any(width < 1 for width in hidden):
+            raise ValueError("must be a list of widths, each at least 1")
+        return hidden
+
+
+class Training(Section):
+    """What is the same in every trial of the study; only `batch_size` may stand in `space` instead."""
+
+    epochs: int = _as_in_trial("epochs")
+    batch_size: int | None = _as_in_trial("batch_size")
+    seeds: int = _as_in_trial("seeds")
+    settle_epochs: int = _as_in_trial("settle_epochs")
+    tolerance: float = _as_in_trial("tolerance")
+
+
+class Search(Section):
+    """How the space is searched."""
+
+    trials: int = Field(40, ge=1, description="how many trials the search has")
+    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = Field(
+        "tpe", description="what proposes the next trial"
+    )
+    objective: tuple[str, ...] | str = Field(
+        "pruned_accuracy", description="what is maximised; with completion_epoch, which is minimised, a Pareto set"
+    )
+    confirm_seeds: int = Field(16, ge=1, description="fresh seeds that confirm the best of each strategy")
+    early_stopping: Literal["hopeless", "asha", "median", "none"] = Field(
+        "hopeless", description="which trials are stopped before their end"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler, not of the trials")
+    max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _one_or_two(cls, objective: object) -> str | tuple[str, ...]:
+        if objective == OBJECTIVES[0]:
+            return OBJECTIVES[0]
+        if isinstance(objective, list | tuple) and tuple(objective) == OBJECTIVES:
+            return OBJECTIVES
+        raise ValueError(f"must be {OBJECTIVES[0]} or [{', '.join(OBJECTIVES)}]")
+
+    @model_validator(mode="after")
+    def _sampler_fits(self) -> "Search":
+        if len(self.objectives) > 1 and self.sampler in ONE_OBJECTIVE:
+            raise StudyError(
+                f"search.sampler = {self.sampler!r} takes one objective only: "
+                f"for search.objective = [{', '.join(self.objectives)}] it must be tpe, gp, random, qmc or grid"
+            )
+        return self
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What trials are judged by: `pruned_accuracy`, and maybe `completion_epoch`."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+
+class Resources(Section):
+    """What a worker occupies; fractions let several share a core or a GPU.
+
+    A worker trains one trial at a time or, where networks are so small that it pays, several in one batch.
+
+    `resources: auto` leaves both to a measurement where the search runs; until then they are None.
+    """
+
+    cpu: float | None = Field(1, gt=0, description="cores per worker")
+    gpu: float | None = Field(0, ge=0, description="GPUs per worker; a worker without one trains on the CPU")
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float | None) -> float | None:
+        if gpu is not None and gpu > 1 and gpu != int(gpu):
+            raise ValueError("must be a fraction of one GPU or a whole number of GPUs")
+        return gpu
+
+    @property
+    def auto(self) -> bool:
+        """Whether a part of it is still to be measured."""
+        return self.cpu is None or self.gpu is None
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one trial: whole cores, at least one."""
+        return max(1, int(self.cpu or 1))
+
+    @property
+    def device(self) -> str:
+        """Where a trial of a search trains: `cuda` or `cpu`."""
+        return "cuda" if self.gpu else "cpu"

@@ -1,0 +1,182 @@
+"""The study file (YAML) as a validated model, and the trials that it describes."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from pruning_core.config import TrialConfig
+from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.hyperparameters import Choices, Range
+from pruning_core.strategies import STRATEGIES
+from search.study.entries import Entry, check_hyperparameter, parse_entry, plain_entry
+from search.study.errors import StudyError, sentence
+from search.study.sections import Data, Network, Resources, Search, Section, Training
+from search.study.space import Point, Space
+
+
+def _known_strategy(name: str) -> str:
+    *others, last = map(repr, STRATEGIES)
+    if name not in STRATEGIES:
+        raise ValueError(f"must be {', '.join(others)} or {last}")
+    return name
+
+
+StrategyName = Annotated[str, AfterValidator(_known_strategy)]
+
+
+class Study(Section):
+    """A study file. Only `name` and `data` are required; `space` holds ranges, choices and fixed values.
+
+    >>> data = {"source": "digits", "keep": 16}
+    >>> study = Study.model_validate({"name": "a", "data": data, "space": {"growth": 2}})
+    >>> study.trial_config({"lambda_start": 0.5}).growth
+    2.0
+
+    ``study.model_dump(mode="json")`` is the study with every default filled in.
+    `Study.model_validate` reads it.
+    """
+
+    name: str = Field(max_length=100, description="letters, digits, '.', '_' and '-'; names the experiment")
+    data: Data
+    network: Network = Network()
+    training: Training = Training()
+    strategies: tuple[StrategyName, ...] = Field(
+        ("stepped", "plateau", "markov"), description="what competes; a single trial takes the first"
+    )
+    space: dict[str, Entry] = Field({}, description="name: value | {low, high, log} | {choices}")
+    search: Search = Search()
+    resources: Resources = Resources()
+
+    _text: str = PrivateAttr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _skip_empty_sections(cls, document: object) -> object:
+        if not isinstance(document, Mapping):
+            return document
+        return {key: value for key, value in document.items() if value is not None}
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+            raise ValueError("must hold letters, digits, '.', '_' and '-' only, and begin with none of '.' and '-'")
+        return name
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _measured(cls, resources: object) -> object:
+        return {"cpu": None, "gpu": None} if resources == "auto" else resources
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _each_once(cls, strategies: object) -> object:
+        names = [strategies] if isinstance(strategies, str) else strategies
+        if isinstance(names, list | tuple) and (not names or len({*map(str, names)}) < len(names)):
+            raise ValueError(f"must be a list of one or more of {', '.join(STRATEGIES)}, each once")
+        return names
+
+    @field_validator("space", mode="plain")
+    @classmethod
+    def _entries(cls, space: object) -> dict[str, Entry]:
+        if not isinstance(space, Mapping):
+            raise ValueError("must hold lines like growth: 2 or growth: {low: 1.1, high: 10, log: true}")
+        return {str(name): parse_entry(str(name), value) for name, value in space.items()}
+
+    @field_serializer("space")
+    def _plain_entries(self, space: dict[str, Entry]) -> dict[str, Any]:
+        return {name: plain_entry(entry) for name, entry in space.items()}
+
+    @model_validator(mode="after")
+    def _lambda_fits(self) -> "Study":
+        start = max(self.varied.possible_numbers("lambda_start"))
+        most = min(self.varied.possible_numbers("lambda_max"))
+        if start > most:
+            raise StudyError(
+                f"space.lambda_start may reach {start:g} in this study and must not exceed lambda_max, "
+                f"which may be {most:g}"
+            )
+        return self
+
+    @classmethod
+    def read(cls, document: object, text: str = "") -> "Study":
+        """The study that a document describes; `text` is the file that it stands in.
+
+        Raises:
+            StudyError, pydantic.ValidationError: it describes none.
+        """
+        study = cls.model_validate(document)
+        study._text = text
+        return study
+
+    @property
+    def text(self) -> str:
+        """The study file as it was written, without overrides; empty for a study that comes from no file."""
+        return self._text
+
+    @property
+    def varied(self) -> Space:
+        """What the search varies, and what competes."""
+        return Space(self.space, self.strategies, self.data.keeps)
+
+    @property
+    def arms(self) -> dict[str, Point]:
+        """What competes, by name, and what each fixes; see `Space.arms`."""
+        return self.varied.arms
+
+    def arm(self, params: Mapping[str, Any]) -> str:
+        """The name of the arm that a trial with these hyperparameters belongs to."""
+        return str(params["strategy"]) if len(self.data.keeps) == 1 else f"{params['strategy']} n={params['keep']}"
+
+    def at(self, keep: int) -> "Study":
+        """The same study about this n alone."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"keep": keep})})
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about what is allowed but probably not meant."""
+        used, untried = self.varied.users, list(self.arms)[self.search.trials :]
+        idle = [
+            f"space.{name} has no effect: none of the strategies {', '.join(self.strategies)} uses it"
+            for name in self.space
+            if name not in used
+        ]
+        few = f"search.trials = {self.search.trials} leaves {', '.join(untried)} without a trial"
+        return idle + [few] * bool(untried)
+
+    def trial_config(self, hyperparameters: Mapping[str, object] | None = None) -> TrialConfig:
+        """The configuration of one trial: the library's defaults, under what the study fixes, under these.
+
+        Where these leave out `strategy` or `keep`, it is the study's first.
+
+        Raises:
+            StudyError: a name that is no hyperparameter, or a value outside its range.
+        """
+        values: dict[str, object] = {"keep": self.data.keeps[0], "hidden": self.network.hidden}
+        values |= self.training.model_dump() | {"strategy": self.strategies[0]}
+        values |= {name: entry for name, entry in self.space.items() if not isinstance(entry, Range | Choices)}
+        for name, value in (hyperparameters or {}).items():
+            values[name] = check_hyperparameter(name, value, name)
+        try:
+            return TrialConfig.model_validate(values)
+        except ValidationError as error:
+            raise StudyError(sentence(error)) from None
+
+    def load_data(self) -> Dataset:
+        """The study's data. A relative path in `data.source` counts from the working directory here.
+
+        Raises:
+            pruning_core.datasets.DataError: the data cannot be used.
+        """
+        return load_dataset(folder=Path(), **{**self.data.model_dump(), "keep": max(self.data.keeps)})

@@ -1,0 +1,224 @@
+"""Confirming the best trial of each strategy with fresh seeds, and only then reading the test part.
+
+Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have something to do.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.numpy import load_file, save
+
+from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
+from pruning_core.config import TrialConfig
+from pruning_core.data.datasets import Dataset
+from pruning_core.progress import best_complete
+from pruning_core.training import Training, train
+from search.propose.optuna_trials import completed_fraction, last_accuracy
+from search.study import Study
+from search.study.sections import Resources
+from search.train.cluster import slots
+
+FIRST_FRESH_SEED = 1_000_000
+CANDIDATES = 3
+FEWEST_SEEDS = 8
+PLAIN, TENSORS = "network.json", "network.safetensors"
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test accuracies.
+
+    `replica_epochs` are those of all that were trained to confirm its strategy.
+
+    `network` is that of the complete seed with the highest validation accuracy; the test part has no say in it.
+    """
+
+    trial: FrozenTrial
+    config: dict[str, Any]
+    outcome: dict[str, float]
+    completion_epochs: list[int | None]
+    validation: list[float]
+    test: list[float]
+    selected: list[list[str]]
+    replica_epochs: int
+    network: PrunedReplica | None
+
+    def kept(self) -> list[str]:
+        """The n units that most of the seeds keep, most frequent first."""
+        counts = Counter(name for names in self.selected for name in names)
+        return [name for name, _ in counts.most_common(len(self.selected[0]))]
+
+    def as_json(self) -> dict[str, Any]:
+        """The confirmation's part of a strategy's entry in `deeppp search --json`."""
+        epochs = [e for e in self.completion_epochs if e is not None]
+        counts = Counter(name for names in self.selected for name in names)
+        return {
+            "config": self.config,
+            "trial": self.trial.number,
+            "validation": _summary(self.validation),
+            "test": _summary(self.test),
+            "outcome": self.outcome,
+            "completion_epoch": {
+                "mean": float(np.mean(epochs)) if epochs else None,
+                "std": float(np.std(epochs)) if epochs else None,
+            },
+            "selected": self.kept(),
+            "selection_frequency": {n: c / len(self.selected) for n, c in counts.most_common()},
+        }
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": list(values)}
+
+
+def candidates(trials: Sequence[FrozenTrial], strategy: str) -> list[FrozenTrial]:
+    """A strategy's trials, best first: those of which every seed completed by accuracy, then the most complete."""
+    mine = [
+        t for t in trials if t.params["strategy"] == strategy and t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
+
+    return sorted(mine, key=lambda t: (completed_fraction(t), last_accuracy(t) or 0.0), reverse=True)
+
+
+def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
+    """Trains a configuration with the given seeds to its end.
+
+    Returns:
+        Its `trial.json`, the test accuracies as `test_per_seed`, and as `network` the best complete replica or None.
+    """
+    assert data.test is not None
+    torch.set_num_threads(resources.threads)
+    run = train(TrialConfig(**config), data.without_test(), seeds, device=resources.device)
+    for _ in run:
+        pass
+    test = run.accuracy(data.test)
+    return {**run.result(), "test_per_seed": test, "network": best_network(run, test)}
+
+
+def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None:
+    """The pruned network of the complete replica with the highest validation accuracy, None if none is complete."""
+    result: dict[str, Any] = run.result()
+    validation_R, data = result["pruned_accuracy"]["per_seed"], run.data
+    best = best_complete(result["completion_epoch"], validation_R)
+    if best is None:
+        return None
+    features = len(data.feature_names)
+    compacted = compact(one_replica(run.replicas, best), torch.zeros(features), torch.ones(features))
+    return PrunedReplica(
+        seed=result["seeds"][best],
+        validation_accuracy=validation_R[best],
+        test_accuracy=test_R[best],
+        inputs=tuple(data.feature_names[int(i)] for i in compacted.inputs),
+        layers=describe(compacted.network),
+        tensors={name: tensor.numpy() for name, tensor in compacted.network.state_dict().items()},
+    )
+
+
+def write_network(folder: Path, network: PrunedReplica | None) -> None:
+    """Writes a network as JSON and safetensors in place of what `folder` held; None leaves nothing there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if network is None:
+        return
+    folder.mkdir(parents=True)
+    (folder / TENSORS).write_bytes(save(network.tensors))
+    plain = {field.name: getattr(network, field.name) for field in fields(network) if field.name != "tensors"}
+    (folder / PLAIN).write_text(json.dumps(plain, indent=1))
+
+
+def read_network(folder: Path) -> PrunedReplica | None:
+    """What `write_network` wrote; None where there is nothing."""
+    if not (folder / PLAIN).exists():
+        return None
+    plain = json.loads((folder / PLAIN).read_text())
+    return PrunedReplica(**{**plain, "inputs": tuple(plain["inputs"])}, tensors=load_file(folder / TENSORS))
+
+
+def confirm(study: Study, trials: Sequence[FrozenTrial], data: Dataset) -> dict[str, Confirmed]:
+    """Confirms the best trial of each strategy that has one.
+
+    The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
+    validation: the best of many trials owes some of its accuracy to the seeds of the search. Test accuracies of the
+    others are not looked at.
+
+    Args:
+        study: the study file (`confirm_seeds`, `resources`).
+        trials: the search's trials; of several n, those with one of them.
+        data: the data with its test part.
+    """
+    chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
+    data_ref = ray.put(data)
+    task = ray.remote(train_afresh).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
+    seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
+    attempted = [trial for best in chosen.values() for trial in best]
+    size = seeds_per_task(len(seeds), len(attempted), slots(study.resources))
+    pieces = [list(seeds[i : i + size]) for i in range(0, len(seeds), size)]
+    # The longest first: the shortest ones then even out when the workers come to their end.
+    tasks = {
+        trial.number: [
+            task.remote(study.trial_config(trial.params).model_dump(), data_ref, piece, study.resources)
+            for piece in pieces
+        ]
+        for trial in sorted(attempted, key=lambda trial: -trial.user_attrs["epochs_run"])
+    }
+    confirmed: dict[str, Confirmed] = {}
+    for strategy, best in chosen.items():
+        attempts = [_join(trial, ray.get(tasks[trial.number])) for trial in best]
+        if attempts:
+            replica_epochs = sum(attempt.replica_epochs for attempt in attempts)
+            confirmed[strategy] = replace(max(attempts, key=_rank), replica_epochs=replica_epochs)
+    return confirmed
+
+
+def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
+    """How many seeds train together: all of a trial if every worker then has two tasks or more, else fewer.
+
+    The more train together, the quicker is each of them.
+
+    >>> seeds_per_task(seeds=16, trials=9, slots=2), seeds_per_task(seeds=16, trials=3, slots=2)
+    (16, 8)
+    """
+    size = seeds
+    while size > FEWEST_SEEDS and trials * -(-seeds // size) < 2 * slots:
+        size = -(-size // 2)
+    return size
+
+
+def _rank(attempt: Confirmed) -> tuple[float, float]:
+    """Completion first, then validation; never test."""
+    return attempt.outcome["complete"], float(np.mean(attempt.validation))
+
+
+def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
+    weights = [len(part["seeds"]) for part in parts]
+    outcomes = parts[0]["outcome"].keys()
+
+    def all_of(read: Any) -> list[Any]:
+        return [value for part in parts for value in read(part)]
+
+    return Confirmed(
+        trial=trial,
+        config=parts[0]["config"],
+        outcome={name: float(np.average([p["outcome"][name] for p in parts], weights=weights)) for name in outcomes},
+        completion_epochs=all_of(lambda p: p["completion_epoch"]),
+        validation=all_of(lambda p: p["pruned_accuracy"]["per_seed"]),
+        test=all_of(lambda p: p["test_per_seed"]),
+        selected=all_of(lambda p: p["selected"]),
+        replica_epochs=sum(p["epochs_run"] * w for p, w in zip(parts, weights, strict=True)),
+        network=max(
+            (part["network"] for part in parts if part["network"]), key=lambda n: n.validation_accuracy, default=None
+        ),
+    )
+
+
+def winner(confirmed: dict[str, Confirmed]) -> str | None:
+    """The strategy that completes with every fresh seed and is the most accurate on validation (never on test)."""
+    return max(confirmed, key=lambda strategy: _rank(confirmed[strategy]), default=None)

@@ -1,0 +1,73 @@
+"""The Pareto set of a search: the trials that no other one beats in both accuracy and speed.
+
+Only trials count of which every replica completed. The search and the report ask the same functions.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from optuna.trial import FrozenTrial
+
+from search.propose.optuna_trials import completed
+
+
+class Timed(Protocol):
+    """A trial with its accuracy and the epoch at which its replicas were complete, None where it has none."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def accuracy(self) -> float | None: ...
+    @property
+    def completion_epoch(self) -> float | None: ...
+    @property
+    def completed(self) -> bool: ...
+
+
+AnyTimed = TypeVar("AnyTimed", bound=Timed)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A completed trial of a search with two objectives: means over its replicas, accuracy on validation."""
+
+    number: int
+    strategy: str
+    accuracy: float
+    completion_epoch: float
+    completed: bool = True
+
+
+def front(trials: Iterable[AnyTimed]) -> list[AnyTimed]:
+    """The completed trials that no other one beats in one of accuracy and speed and equals in the other.
+
+    The earliest complete comes first, so the most accurate last.
+    """
+    known = [t for t in trials if t.completed and t.accuracy is not None and t.completion_epoch is not None]
+    found: list[AnyTimed] = []
+    for trial in sorted(known, key=lambda t: (t.completion_epoch or 0.0, -(t.accuracy or 0.0))):
+        best = found[-1] if found else None
+        same = best and (best.accuracy, best.completion_epoch) == (trial.accuracy, trial.completion_epoch)
+        if best is None or same or (trial.accuracy or 0.0) > (best.accuracy or 0.0):
+            found.append(trial)
+    return found
+
+
+def points(trials: Sequence[FrozenTrial]) -> list[Point]:
+    """The completed ones of the trials of a search with the objectives `pruned_accuracy` and `completion_epoch`."""
+    return [Point(t.number, t.params["strategy"], *t.values) for t in trials if completed(t)]
+
+
+def pareto_set(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+    """The entry `pareto` of `deeppp search --json`, the most accurate first; `run_id` is still to be filled in."""
+    return [
+        {
+            "trial": point.number,
+            "strategy": point.strategy,
+            "pruned_accuracy": point.accuracy,
+            "completion_epoch": point.completion_epoch,
+            "run_id": None,
+        }
+        for point in reversed(front(points(trials)))
+    ]
