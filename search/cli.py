@@ -6,15 +6,16 @@ import json
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pruning_core.data.datasets import DataError
 from search import terminal
-from search.stores.addresses import places
+from search.run import Stopped, run_study, settings, sync_study
+from search.stores.addresses import Stored
 from search.study import StudyError, load_study, load_trial
+from search.trials.trial import schedule
 
 if TYPE_CHECKING:
     from pruning_core.training import Training
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; returns the exit status: 0 done, 2 wrong input, 130 interrupted, 1 anything else."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with settings():
+            return int(options.run(options))
     except (StudyError, DataError) as error:
         terminal.errors.print(f"deeppp: {error}", markup=False)
         return WRONG_INPUT
@@ -168,41 +170,34 @@ def _train(run: "Training", json_file: Path | None = None, last_epoch: int | Non
 
 def search(options: argparse.Namespace) -> int:
     """`deeppp search`."""
-    started = time.monotonic()
     if options.trials is not None:
         options.overrides.append(f"search.trials={options.trials}")
     study = load_study(options.study, options.overrides)
-    data = study.load_data()
-    terminal.warn(*study.warnings, *data.warnings)
-    where = places(options.output, options.storage, options.tracking_uri)
-    from search.train.cluster import started_ray
-
-    with started_ray(study, data, where.output, options.address) as ray_is_up:
-        from search import run as runner  # takes seconds, in which Ray starts
-
-        display = terminal.SearchDisplay()
-        try:
-            result = runner.search(study, data, where, ray_is_up, display, resume=options.resume, started=started)
-        except runner.Stopped as stopped:
-            again = [a for a in sys.argv[1:] if a != "--resume"]
-            command = f"deeppp {shlex.join(again)} --resume"
-            why = stopped.reason or "interrupted"
-            sentence = f"{stopped.label}: {why}; everything so far is saved; go on with:  {command}"
-            terminal.errors.print(sentence, markup=False)
-            return FAILED if stopped.reason else INTERRUPTED
-    terminal.show_result(result, study, str(options.output))
-    _write_json(options.json, result)
+    try:
+        result = run_study(
+            study,
+            output=options.output,
+            storage=options.storage,
+            tracking_uri=options.tracking_uri,
+            address=options.address,
+            resume=options.resume,
+        )
+    except Stopped as stopped:
+        again = [a for a in sys.argv[1:] if a != "--resume"]
+        command = f"deeppp {shlex.join(again)} --resume"
+        why = stopped.reason or "interrupted"
+        sentence = f"{stopped.label}: {why}; everything so far is saved; go on with:  {command}"
+        terminal.errors.print(sentence, markup=False)
+        return FAILED if stopped.reason else INTERRUPTED
+    terminal.show_result(result.json, study, str(options.output))
+    _write_json(options.json, result.json)
     return DONE
 
 
 def sync(options: argparse.Namespace) -> int:
     """`deeppp sync`."""
     study = load_study(options.study, options.overrides)
-    data = study.load_data()
-    where = places(options.output, options.storage, options.tracking_uri)
-    from search import run as runner
-
-    sentence = runner.sync(study, data, where)
+    sentence = sync_study(study, options.output, options.storage, options.tracking_uri)
     terminal.console.print(sentence, markup=False)
     return DONE
 
@@ -225,7 +220,7 @@ def replay(options: argparse.Namespace) -> int:
     terminal.warn(*run.data.warnings)
     stopped = f"; was stopped after epoch {trial.last_epoch}" if trial.last_epoch else ""
     terminal.console.print(f"[bold]{trial.name}[/] of the search {trial.search}, {len(trial.seeds)} seeds{stopped}")
-    terminal.console.print(terminal.schedule(trial.config.used()), style="dim")
+    terminal.console.print(schedule(trial.config.used()), style="dim")
     _train(run, options.json, trial.last_epoch)
     if options.overrides:
         terminal.console.print("another trial than the recorded one, so their numbers are not compared")
@@ -295,9 +290,7 @@ def report(options: argparse.Namespace) -> int:
 
     page = write_report(
         options.study,
-        options.output,
-        storage=options.storage,
-        tracking_uri=options.tracking_uri,
+        Stored(options.output, options.storage, options.tracking_uri),
         data_file=options.data,
         to=options.to,
         say=lambda line: terminal.console.print(line, markup=False, style="dim"),
@@ -308,7 +301,6 @@ def report(options: argparse.Namespace) -> int:
 
 def ui(options: argparse.Namespace) -> int:
     """`deeppp ui`: becomes the MLflow server."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import socket
 
     from search.record.views import links

@@ -1,0 +1,142 @@
+"""What a search has come to: the numbers of `deeppp search --json`, and from them trials, network and page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pruning_core.data.datasets import Dataset
+from search.propose.ledger import Ledger, read_ledger
+from search.report.page import write_report
+from search.stores.addresses import Stored
+from search.stores.opening import existing_store
+from search.study import Study, StudyError
+from search.train.confirmation import Confirmed, winner
+from search.trials.checkpoint import search_folder
+from search.trials.network import WINNER, RawNetwork, raw_network, read_network
+from search.trials.overview import Overview
+from search.trials.pareto import pareto_set
+from search.trials.trial import Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search that is over.
+
+    Args:
+        json: what `deeppp search --json` writes.
+        stored: where everything about it lies.
+        data: that it trained on.
+    """
+
+    json: Mapping[str, Any]
+    stored: Stored
+    data: Dataset
+
+    @property
+    def winner(self) -> str | None:
+        """The strategy that completes with every fresh seed and is the most accurate on validation, if any."""
+        found: str | None = self.json["winner"]
+        return found
+
+    @property
+    def strategies(self) -> Mapping[str, Mapping[str, Any]]:
+        """The best trial of each strategy, confirmed with fresh seeds, as the JSON has it."""
+        found: Mapping[str, Mapping[str, Any]] = self.json["strategies"]
+        return found
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """All trials, one per row under their numbers: how each ended, its accuracy, and its hyperparameters.
+
+        `accuracy` is the pruned accuracy on the validation part, a mean over the seeds, and `complete` the fraction of
+        the seeds that completed. A hyperparameter that a trial does not have is missing in its row.
+        """
+        import pandas as pd
+
+        url = existing_store(self.stored.storage, self.stored.output, "optuna.db")
+        found = read_ledger(self.json["study"], url).trials
+        rows = [
+            {
+                "ending": trial.ending,
+                "complete": trial.complete,
+                "accuracy": trial.accuracy,
+                "epochs_run": trial.epochs_run,
+                **trial.params,
+            }
+            for trial in found
+        ]
+        return pd.DataFrame(rows, index=pd.Index([trial.number for trial in found], name="trial"))
+
+    def network(self) -> RawNetwork:
+        """The winner's pruned network: raw (B, n) float32 of its `columns`, in their order, -> logits (B, C).
+
+        Raises:
+            StudyError: there is no winner, or no seed of it that completed and can be compacted.
+        """
+        kept = read_network(search_folder(self.stored.output, self.json["study"]) / WINNER)
+        if kept is None:
+            raise StudyError(f"the search {self.json['study']} has no pruned network: no seed of a winner completed")
+        return raw_network(kept, self.data)
+
+    def report(self, to: Path | str | None = None) -> Path:
+        """Writes the page about the search and returns where it is.
+
+        Args:
+            to: the page; None stands for `output`/reports/LABEL.html.
+        """
+        return write_report(self.json["study"], self.stored, to=Path(to) if to else None, say=lambda line: None)
+
+
+def summarise(
+    study: Study, ledger: Ledger, confirmed: Mapping[int, Mapping[str, Confirmed]], seconds: float
+) -> dict[str, Any]:
+    """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored, and the run ids.
+
+    Args:
+        study: the study file.
+        ledger: the search's trials.
+        confirmed: for every n the best of each strategy.
+        seconds: that this run of the search took.
+    """
+    trials = ledger.trials
+    overview = Overview.of(trials, list(study.arms), lambda trial: study.arm(trial.params))
+    replica_epochs = overview.epochs_run * study.training.seeds
+    replica_epochs += sum(c.replica_epochs for best in confirmed.values() for c in best.values())
+    seconds += ledger.earlier_seconds
+    results = {
+        keep: _result(study, [trial for trial in trials if trial.has(keep)], best) for keep, best in confirmed.items()
+    }
+    first, *others = results.values()
+    return {
+        "study": ledger.label,
+        "trials": len(trials),
+        "failed": overview.failed,
+        "stopped": overview.stopped,
+        "errors": overview.errors,
+        "seconds": seconds,
+        "replica_epochs": replica_epochs,
+        "replica_epochs_per_second": replica_epochs / seconds,
+        **first,
+        **({"keeps": {str(keep): result for keep, result in results.items()}} if others else {}),
+    }
+
+
+def _result(study: Study, trials: Sequence[Trial], confirmed: Mapping[str, Confirmed]) -> dict[str, Any]:
+    """What came out for one n: `strategies`, `winner` and, of two objectives, `pareto`."""
+    overview = Overview.of(trials, study.strategies, lambda trial: trial.strategy)
+    strategies = {
+        strategy: {
+            "trials": overview.arms[strategy].trials,
+            "completed": overview.arms[strategy].completed,
+            "search_accuracy": best.trial.accuracy,
+            **best.as_json(),
+            "run_id": None,
+        }
+        for strategy, best in confirmed.items()
+    }
+    result: dict[str, Any] = {"strategies": strategies, "winner": winner(confirmed)}
+    return result | ({"pareto": pareto_set(trials)} if len(study.search.objectives) > 1 else {})

@@ -11,11 +11,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pruning_core.config import search_ranges
 from pruning_core.history import EpochRecord, History
 from search.study import Study
 from search.study.space import Row
-from search.trials.keeps import at, by_keep
+from search.trials.overview import Overview
+from search.trials.result import at, by_keep
+from search.trials.trial import Trial, schedule
+from search.trials.watcher import Watcher
 
 LINES_WITHOUT_A_TERMINAL = 10
 
@@ -36,12 +38,6 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
     return table
-
-
-def schedule(values: Mapping[str, Any]) -> str:
-    """The searched hyperparameters of a trial in one line."""
-    named = [(n, values[n]) for n in search_ranges() if n in values]
-    return "  ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in named)
 
 
 def warn(*sentences: str) -> None:
@@ -120,11 +116,8 @@ class TrialDisplay:
         )
 
 
-class SearchDisplay:
-    """The live table of a search; without a terminal, a line now and then.
-
-    Feed it with `begin`, `trial_started`, `trial_lost`, `trial_ended`, `confirming`, `end`.
-    """
+class SearchDisplay(Watcher):
+    """The live table of a search; without a terminal, a line now and then."""
 
     def begin(self, study: Study, label: str, budget: int) -> None:
         """Opens the table."""
@@ -135,10 +128,7 @@ class SearchDisplay:
         self.done_here = 0
         self.running: set[int] = set()
         self.faults = 0
-        self.endings: Counter[str] = Counter()
-        self.completed: Counter[str] = Counter()
-        self.trials: Counter[str] = Counter()
-        self.best: dict[str, tuple[tuple[float, float], Any]] = {}
+        self.over: list[Trial] = []
         self.phase = ""
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
         if console.is_terminal:
@@ -147,72 +137,63 @@ class SearchDisplay:
             console.print(f"{label}: {budget} trials of {', '.join(study.arms)}")
 
     def trial_started(self, number: int) -> None:
-        """A trial is running now."""
         self.running.add(number)
 
     def trial_lost(self, number: int) -> None:
-        """A trial lost its worker; it will be started again."""
         self.running.discard(number)
         self.faults += 1
 
-    def trial_ended(self, trial: Any, accuracy: float | None, completed: float, here: bool = True) -> None:
-        """A trial ended: its Optuna trial, last accuracy, and fraction of complete replicas.
-
-        `here` is false for one that had ended before this run of the search.
-        """
-        arm = self.study.arm(trial.params)
+    def trial_ended(self, trial: Trial, here: bool = True) -> None:
         self.running.discard(trial.number)
-        self.endings[trial.state.name] += 1
-        self.trials[arm] += 1
+        self.over.append(trial)
         self.done_here += here
-        self.completed[arm] += trial.state.name == "COMPLETE" and completed == 1
-        if accuracy is not None and trial.state.name != "FAIL":
-            rank = (completed, accuracy)
-            if arm not in self.best or rank > self.best[arm][0]:
-                self.best[arm] = (rank, trial)
-        done = sum(self.endings.values())
-        if not console.is_terminal and here and done % max(1, self.budget // LINES_WITHOUT_A_TERMINAL) == 0:
-            bests = ", ".join(f"{arm} {percent(rank[1])}" for arm, (rank, _) in sorted(self.best.items()))
-            console.print(f"{self._counts()}; best: {bests}")
+        every = max(1, self.budget // LINES_WITHOUT_A_TERMINAL)
+        if not console.is_terminal and here and len(self.over) % every == 0:
+            overview = self._overview()
+            best = [f"{name} {percent(arm.best.accuracy)}" for name, arm in sorted(overview.arms.items()) if arm.best]
+            console.print(f"{self._counts(overview)}; best: {', '.join(best)}")
 
     def confirming(self) -> None:
-        """The trials are done, the winners are being confirmed."""
         self.phase = f"confirming the best of each strategy with {self.study.search.confirm_seeds} fresh seeds"
         if not console.is_terminal:
             console.print(self.phase)
+
+    def warn(self, *sentences: str) -> None:
+        warn(*sentences)
 
     def end(self) -> None:
         """Takes the table away."""
         self.live.stop()
 
-    def _counts(self) -> str:
-        done = sum(self.endings.values())
-        stopped, failed = self.endings["PRUNED"], self.endings["FAIL"]
+    def _overview(self) -> Overview:
+        return Overview.of(self.over, list(self.study.arms), lambda trial: self.study.arm(trial.params))
+
+    def _counts(self, overview: Overview) -> str:
         parts = [
-            f"{done}/{self.budget} trials",
+            f"{overview.trials}/{self.budget} trials",
             f"{len(self.running)} running",
-            f"{stopped} stopped",
-            f"{failed} failed",
+            f"{overview.stopped} stopped",
+            f"{overview.failed} failed",
         ]
         if self.faults:
             parts.append(f"{self.faults} lost their worker and went on")
         minutes = (time.monotonic() - self.started) / 60
         if self.done_here:
             rate = self.done_here / minutes
-            parts += [f"{rate:.1f}/min", f"{_duration(60 * (self.budget - done) / rate)} left"]
+            parts += [f"{rate:.1f}/min", f"{_duration(60 * (self.budget - overview.trials) / rate)} left"]
         return ", ".join(parts)
 
     def _render(self) -> RenderableType:
+        overview = self._overview()
         table = plain_table("strategy", ">trials", ">completed", ">accuracy", ">replicas", "best schedule so far")
-        for arm in self.study.arms:
-            row = [arm, str(self.trials[arm]), str(self.completed[arm])]
-            if arm in self.best:
-                (complete, accuracy), trial = self.best[arm]
-                row += [percent(accuracy), percent(complete), f"#{trial.number}  {schedule(trial.params)}"]
+        for name, arm in overview.arms.items():
+            row = [name, str(arm.trials), str(arm.completed)]
+            if arm.best:
+                best = arm.best
+                row += [percent(best.accuracy), percent(best.complete), f"#{best.number}  {schedule(best.params)}"]
             table.add_row(*row)
-        done = sum(self.endings.values())
-        head = Text.assemble((self.label, "bold"), "  ", self.phase or self._counts())
-        return Group(head, ProgressBar(total=self.budget, completed=done, width=60), table)
+        head = Text.assemble((self.label, "bold"), "  ", self.phase or self._counts(overview))
+        return Group(head, ProgressBar(total=self.budget, completed=overview.trials, width=60), table)
 
 
 def _duration(seconds: float) -> str:

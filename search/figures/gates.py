@@ -1,10 +1,5 @@
-"""The pictures of a study: how the gates of a trial opened and closed, and how the strategies compare.
+"""The picture of a trial: how its gates opened and closed, one PNG, 1000 pixels wide, from plain numbers."""
 
-Each function draws one PNG, 1000 pixels wide, from plain numbers and returns nothing. Drawing goes through
-matplotlib's objects and the Agg renderer, so that no display, no global state and no window is involved.
-"""
-
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,23 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-
-# Okabe and Ito's colours, which stay apart for colour-blind readers and in print.
-KEPT, DROPPED, VALIDATION, TEST = "#0072B2", "#D55E00", "#009E73", "#0072B2"
-INK, MUTED, RULE = "#222222", "#707070", "#d8d8d8"
+from search.figures.style import DROPPED, INK, KEPT, MUTED, RULE, SUPERSCRIPT, save_quickly
 
 LINES = 200
 POINTS = 400
 DPI = 100
 BESIDE = ("axes fraction", "data")
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def gate_trajectories(
@@ -101,68 +90,7 @@ def gate_trajectories(
     for text, colour in reversed(key + ([("╌╌ α", INK)] if shown_alpha else [])):
         figure.text(right, 0.893, text, fontsize=11, color=colour, ha="right", fontweight="bold")
         right -= 0.011 * len(text) + 0.015
-    _save(figure, path)
-
-
-def strategy_summary(result: Mapping[str, Any], path: Path) -> None:
-    """Draws how the best trial of each strategy fared: accuracies of its confirmation seeds, and its trials.
-
-    Args:
-        result: what `deeppp search --json` writes.
-        path: the PNG to write.
-
-    Raises:
-        ValueError: `result` holds no strategy.
-    """
-    strategies: Mapping[str, Mapping[str, Any]] = result["strategies"]
-    if not strategies:
-        raise ValueError("a strategy summary needs at least one strategy, got none")
-    names = sorted(strategies, key=lambda name: _merit(strategies[name]))
-    height = 1.5 + 0.72 * len(names)
-    figure = Figure(figsize=(10, height), dpi=DPI, facecolor="white")
-    bottom, top = 0.62 / height, 1 - 0.88 / height
-    left = figure.add_axes((0.115, bottom, 0.46, top - bottom))
-    right = figure.add_axes((0.785, bottom, 0.2, top - bottom))
-
-    for row, name in enumerate(names):
-        for part, offset, colour in (("validation", 0.17, VALIDATION), ("test", -0.17, TEST)):
-            _draw_accuracy(left, strategies[name].get(part), row + offset, colour)
-    left.set_yticks(range(len(names)), names)
-    left.set_xlabel("accuracy with the hard mask", color=MUTED, fontsize=11)
-    left.xaxis.set_major_locator(MaxNLocator(6))
-    left.margins(x=0.06)
-
-    for row, name in enumerate(names):
-        trials, completed = int(strategies[name].get("trials", 0)), int(strategies[name].get("completed", 0))
-        right.barh(row, trials, 0.5, color=RULE)
-        right.barh(row, completed, 0.5, color=MUTED)
-        right.annotate(f"{completed} of {trials}", (trials, row), (5, 0), textcoords="offset points",
-                       va="center", fontsize=11, color=INK)  # fmt: skip
-    right.set_yticks([])
-    right.set_xticks([])
-    most = max(int(entry.get("trials", 0)) for entry in strategies.values())
-    right.set_xlim(0, 1.55 * max(most, 1))
-
-    for axes in (left, right):
-        axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.tick_params(length=0, colors=MUTED, labelsize=11)
-        axes.spines[:].set_visible(False)
-    left.tick_params(axis="y", labelsize=12, labelcolor=INK)
-    for label in left.get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() == result.get("winner") else "normal")
-    left.grid(axis="x", color=RULE, lw=0.8)
-    left.set_axisbelow(True)
-
-    line = 1 - 0.34 / height
-    title = f"{result.get('study', 'study')}: the best trial of each strategy"
-    figure.text(0.115, line, title, fontsize=14, fontweight="bold", color=INK)
-    line = 1 - 0.66 / height
-    figure.text(0.115, line, "validation", fontsize=11, color=VALIDATION, fontweight="bold")
-    figure.text(0.21, line, "test", fontsize=11, color=TEST, fontweight="bold")
-    figure.text(0.255, line, "of each confirmation seed", fontsize=11, color=MUTED)
-    figure.text(0.595, line, "mean ± spread", fontsize=11, color=MUTED)
-    figure.text(0.785, line, "trials completed", fontsize=11, color=MUTED)
-    _save(figure, path)
+    save_quickly(figure, path)
 
 
 def _typical(completion: Sequence[float | None]) -> int:
@@ -220,32 +148,3 @@ def _draw_alpha(axes: Axes, epochs: NDArray[Any], alpha_E: NDArray[Any]) -> bool
 def _mark_completion(axes: Axes, epoch: float | None) -> None:
     if epoch is not None:
         axes.axvline(epoch, color=KEPT, lw=1, ls=":")
-
-
-def _merit(entry: Mapping[str, Any]) -> float:
-    """Mean test accuracy, else validation accuracy, else -1: the order of the rows, best on top."""
-    for part in ("test", "validation"):
-        mean = (entry.get(part) or {}).get("mean")
-        if mean is not None and math.isfinite(mean):
-            return float(mean)
-    return -1.0
-
-
-def _draw_accuracy(axes: Axes, accuracy: Mapping[str, Any] | None, row: float, colour: str) -> None:
-    """One accuracy: a point per seed, a bar of one deviation to either side, and the numbers beside them."""
-    mean = float((accuracy or {}).get("mean") or math.nan)
-    text, shade = "not measured", MUTED
-    if accuracy is not None and math.isfinite(mean):
-        spread = float(accuracy.get("std") or 0.0)
-        values = [float(value) for value in accuracy.get("per_seed") or () if value is not None]
-        axes.plot(values, [row] * len(values), ls="none", marker="o", ms=5, color=colour, alpha=0.3, mec="none")
-        axes.plot([mean - spread, mean + spread], [row, row], color=colour, lw=2.2, solid_capstyle="round")
-        axes.plot([mean], [row], marker="o", ms=9, color=colour, mec="white", mew=1.2)
-        text, shade = f"{mean:.3f} ± {spread:.3f}", colour
-    axes.annotate(text, (1, row), (16, 0), xycoords=BESIDE, textcoords="offset points", va="center",
-                  fontsize=11, color=shade, annotation_clip=False)  # fmt: skip
-
-
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    figure.savefig(path, format="png", pil_kwargs={"compress_level": 2})

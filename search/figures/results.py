@@ -1,6 +1,6 @@
-"""The report's pictures of outcomes and results: how trials ended, accuracy against speed, test results, stability.
+"""Pictures of outcomes and results: how trials ended, accuracy against speed, test results, stability.
 
-Each function draws one PNG, 2000 pixels wide and few in colours, from what `search.results` has read.
+Each function draws one PNG, 2000 pixels wide and few in colours, from plain trials.
 """
 
 from collections import Counter
@@ -11,32 +11,30 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
-from pruning_core.strategies import STRATEGIES
-from search.figures.gates import INK, KEPT, MUTED, RULE
-from search.report.findings import estimate
-from search.report.search_record import TrialRecord
+from search.figures.style import (
+    DARK,
+    INK,
+    KEPT,
+    MUTED,
+    OUTCOME_COLOURS,
+    RULE,
+    canvas,
+    colour_of,
+    floor,
+    legend,
+    marker_of,
+    per_cent,
+    quiet,
+    save,
+    strategy_keys,
+)
+from search.trials.estimate import estimate
 from search.trials.pareto import Timed, front
+from search.trials.trial import LoggedTrial
 
-DPI, COLOURS = 200, 96
-PALETTE = ("#CC79A7", "#56B4E9", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#7F3C8D", "#666666")
-MARKERS = {"D": "◆", "v": "▼", "o": "●", "s": "■", "^": "▲", "P": "✚", "X": "✖", "h": "⬢"}
-OUTCOME_COLOURS = {
-    "complete": "#0072B2",
-    "mixed": "#7CC0EA",
-    "undecided": "#F0E442",
-    "too little": "#E69F00",
-    "collapsed": "#D55E00",
-    "stopped": "#B5B5B5",
-    "failed": "#4A4A4A",
-    "unknown": "#F2F2F2",
-}
-DARK = ("complete", "collapsed", "failed")
 CHOSEN, NOT_CHOSEN = "#7A7A7A", "#D5D5D5"
 MOST_INPUTS = 48
 
@@ -50,72 +48,7 @@ class Row:
     colour: str
 
 
-def colour_of(strategy: str) -> str:
-    """The colour of a strategy on the page: by its place among all, of one that is not known here by its name."""
-    return PALETTE[_place(strategy)]
-
-
-def marker_of(strategy: str) -> str:
-    """The marker of a strategy, in matplotlib's words."""
-    return list(MARKERS)[_place(strategy)]
-
-
-def _place(strategy: str) -> int:
-    known = list(STRATEGIES)
-    return (known.index(strategy) if strategy in known else len(known) + sum(strategy.encode())) % len(PALETTE)
-
-
-def canvas(height: float, width: float = 10.0) -> Figure:
-    """An empty white figure, measured in inches."""
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG with a palette, a third of the size of one in full colour."""
-    agg = FigureCanvasAgg(figure)
-    agg.draw()
-    picture = Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3])
-    picture = picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    palette = np.array(picture.getpalette())
-    picture.putpalette(np.where(palette > 250, 255, palette).tolist())
-    picture.save(path, dpi=(DPI, DPI))
-
-
-def quiet(axes: Axes, grid: str = "") -> None:
-    """No frame, small grey ticks, and thin lines across one axis (`x` or `y`) if wanted."""
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, colors=MUTED, labelsize=9.5)
-    axes.set_axisbelow(True)
-    if grid == "x":
-        axes.xaxis.grid(True, color=RULE, lw=0.7)
-    if grid == "y":
-        axes.yaxis.grid(True, color=RULE, lw=0.7)
-
-
-def per_cent(axis: Any, steps: int) -> None:
-    """Labels an axis of fractions in per cent."""
-    axis.set_major_locator(MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-
-
-def legend(figure: Figure, left: float, entries: Sequence[tuple[str, str, str, str]]) -> None:
-    """Writes a line of (sign, its colour, text, its colour) along the top of a figure."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    line = 1 - 0.17 / figure.get_figheight()
-    for sign, shade, text, colour in entries:
-        for part, paint, gap in ((sign, shade, 0.006), (text, colour, 0.026)):
-            written = figure.text(left, line, part, color=paint, fontsize=10.5, va="center_baseline")
-            left += written.get_window_extent(renderer).width / figure.bbox.width + gap
-
-
-def floor(values: Sequence[float]) -> float:
-    """Where an axis of accuracies begins: at the least, unless a few stragglers would squeeze all the others."""
-    least, usual, most = np.min(values), np.quantile(values, 0.1), np.max(values)
-    low = least if most - least <= 2.5 * (most - usual) or len(values) < 10 else usual - 0.25 * (most - usual)
-    return float(low - 0.04 * max(most - low, 0.01))
-
-
-def outcomes(path: Path, trials: Mapping[str, Sequence[TrialRecord]]) -> None:
+def outcomes(path: Path, trials: Mapping[str, Sequence[LoggedTrial]]) -> None:
     """Draws a bar per strategy whose pieces are the endings of its trials; hatched pieces were drastic."""
     height = 1.0 + 0.52 * len(trials)
     figure = canvas(height)
@@ -179,7 +112,7 @@ def pareto(path: Path, trials: Mapping[str, Sequence[Timed]]) -> int:
             continue
         labelled = place[0]
         axes.annotate(f"#{trial.number}", place, (0, 6), textcoords="offset points", fontsize=9, color=INK, ha="center")
-    legend(figure, 0.075, [*_strategy_keys([n for n in shown if shown[n]]), ("─", INK, "Pareto front", INK)])
+    legend(figure, 0.075, [*strategy_keys([n for n in shown if shown[n]]), ("─", INK, "Pareto front", INK)])
     axes.set_ylim(low, None)
     axes.margins(x=0.03, y=0.08)
     quiet(axes, "y")
@@ -217,7 +150,7 @@ def accuracy_against_n(
         ends = np.stack([halves, np.minimum(halves, 1 - means)])
         axes.errorbar(x, means, ends, color=colour, lw=1.6, elinewidth=2, marker=marker_of(name), ms=7,
                       mec="white", mew=0.8)  # fmt: skip
-    keys = _strategy_keys(list(results))
+    keys = strategy_keys(list(results))
     if full:
         axes.axhline(float(np.mean(full)), color=INK, lw=1, ls=(0, (4, 3)))
         keys.append(("╌", INK, "all inputs", INK))
@@ -230,10 +163,6 @@ def accuracy_against_n(
     axes.set_xlabel("n, the inputs that are kept", color=MUTED, fontsize=10.5)
     axes.set_ylabel("accuracy on the test part", color=MUTED, fontsize=10.5)
     save(figure, path)
-
-
-def _strategy_keys(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    return [(MARKERS[marker_of(name)], colour_of(name), name, INK) for name in names]
 
 
 def accuracies(path: Path, rows: Sequence[Row], strategies: int, reference: float | None) -> None:
@@ -292,7 +221,7 @@ def stability(path: Path, frequencies: Mapping[str, Mapping[str, float]], keep: 
         width = 0.98 / columns
         axes = figure.add_axes((width * column + 0.15, 0.32 / height, width - 0.17, 0.235 * rows / height))
         _frequencies(axes, part, rows, frequencies, names[:keep])
-    legend(figure, 0.15, [("█", CHOSEN, f"{best} (light: not among its {keep})", INK), *_strategy_keys(others)])
+    legend(figure, 0.15, [("█", CHOSEN, f"{best} (light: not among its {keep})", INK), *strategy_keys(others)])
     save(figure, path)
     return len(kept) - len(names)
 

@@ -1,26 +1,34 @@
-"""The report's pictures of the search space: importance, slices, parallel coordinates, what completed trials had.
+"""Pictures of the search space: importance, slices, parallel coordinates, what completed trials had.
 
-Each shows the trials of one strategy, since the space is conditional, with the importances that Optuna computes.
+Each shows the trials of one strategy, since the space is conditional.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import TrialState
 
-from search.figures.gates import DROPPED, INK, KEPT, MUTED, RULE, SUPERSCRIPT
-from search.figures.results import canvas, floor, legend, per_cent, quiet, save
-from search.propose.optuna_trials import FIXED_BY_ARM
-from search.report.search_record import TrialRecord
+from pruning_core.hyperparameters import Choices, Range
+from search.figures.style import (
+    DROPPED,
+    INK,
+    KEPT,
+    MUTED,
+    RULE,
+    SUPERSCRIPT,
+    canvas,
+    floor,
+    legend,
+    per_cent,
+    quiet,
+    save,
+)
+from search.trials.trial import Trial
 
 COLUMNS = 4
 BINS = 10
@@ -31,16 +39,15 @@ PALE, GREY = "#9CC8E3", "#C4C4C4"
 class Scale:
     """Where the values of one hyperparameter lie on an axis from 0 to 1, logarithmic if it is searched so."""
 
-    def __init__(self, distribution: BaseDistribution) -> None:
+    def __init__(self, searched: Range | Choices) -> None:
         self.choices: list[Any] | None = None
         self.log = self.integer = False
-        if isinstance(distribution, CategoricalDistribution):
-            self.choices = list(distribution.choices)
+        if isinstance(searched, Choices):
+            self.choices = list(searched.values)
             self.ends = (-0.5, len(self.choices) - 0.5)
         else:
-            low, high = float(getattr(distribution, "low")), float(getattr(distribution, "high"))  # noqa: B009
-            self.log = bool(getattr(distribution, "log", False))
-            self.integer = isinstance(distribution, optuna.distributions.IntDistribution)
+            low, high = float(searched.low), float(searched.high)
+            self.log, self.integer = searched.log, searched.integer
             self.ends = (np.log10(low), np.log10(high)) if self.log else (low, high)
 
     def place(self, value: Any) -> float:
@@ -80,37 +87,14 @@ class Scale:
         return list(np.linspace(0, 1, bins + 1))
 
 
-def scales(trials: Sequence[TrialRecord]) -> dict[str, Scale]:
+def scales(trials: Sequence[Trial]) -> dict[str, Scale]:
     """The searched hyperparameters of these trials, in the order in which they were drawn."""
     found: dict[str, Scale] = {}
     for trial in trials:
-        for name, distribution in trial.optuna.distributions.items():
-            if name not in FIXED_BY_ARM and name not in found:
-                found[name] = Scale(distribution)
+        for name, searched in trial.searched.items():
+            if name not in found:
+                found[name] = Scale(searched)
     return found
-
-
-def importance(trials: Sequence[TrialRecord]) -> dict[str, float]:
-    """Optuna's PED-ANOVA over trials that came to their own end, most important first; the sum is 1.
-
-    It asks what sets the most accurate tenth of the trials (but at least 5 of them) apart from all of them. Empty if
-    they are all as accurate.
-    """
-    if len({t.accuracy for t in trials}) < 2:
-        return {}
-    ended = [
-        optuna.trial.create_trial(value=t.accuracy, params=t.optuna.params, distributions=t.optuna.distributions)
-        for t in trials
-        if t.optuna.state == TrialState.COMPLETE
-    ]
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-    study.add_trials(ended)
-    quantile = min(max(0.1, BEST_TRIALS / len(ended)), 0.5)
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
-    with warnings.catch_warnings():  # about hyperparameters that few trials have
-        warnings.simplefilter("ignore", UserWarning)
-        values = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return {name: value for name, value in values.items() if name not in FIXED_BY_ARM}
 
 
 def importances(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
@@ -165,7 +149,7 @@ def _label(axes: Axes, name: str, scale: Scale) -> None:
     axes.spines["bottom"].set(visible=True, color=RULE)
 
 
-def slices(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> int:
+def slices(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> int:
     """Draws accuracy against each hyperparameter in `order`; returns how many trials lie below the frame."""
     shown = [t for t in trials if t.accuracy is not None]
     found = scales(shown)
@@ -175,7 +159,7 @@ def slices(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> i
     for index, (axes, name) in enumerate(zip(panels, order, strict=True)):
         quiet(axes, "y")
         for completed, colour in ((False, DROPPED), (True, KEPT)):
-            mine = [t for t in shown if t.completed == completed and name in t.optuna.params]
+            mine = [t for t in shown if t.completed == completed and name in t.params]
             x = np.array([_spread(t, name, found[name]) for t in mine])
             y = np.array([t.accuracy or 0.0 for t in mine])
             marker = "o" if completed else "x"
@@ -191,14 +175,14 @@ def slices(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> i
     return sum((t.accuracy or 0.0) < low for t in shown)
 
 
-def _limits(trials: Sequence[TrialRecord]) -> tuple[float, float]:
+def _limits(trials: Sequence[Trial]) -> tuple[float, float]:
     """The lower and upper end of an axis for the trials' accuracies."""
     accuracies = [t.accuracy or 0.0 for t in trials]
     low, most = floor(accuracies), max(accuracies)
     return low, most + 0.06 * (most - low)
 
 
-def _spread(trial: TrialRecord, name: str, scale: Scale) -> float:
+def _spread(trial: Trial, name: str, scale: Scale) -> float:
     """A trial's place on an axis; trials with the same choice or integer lie side by side."""
     step = (trial.number * 0.618034) % 1 - 0.5
     width = 0.0
@@ -206,10 +190,10 @@ def _spread(trial: TrialRecord, name: str, scale: Scale) -> float:
         width = 0.5 / len(scale.choices)
     elif scale.integer:
         width = 0.04
-    return scale.place(trial.optuna.params[name]) + width * step
+    return scale.place(trial.params[name]) + width * step
 
 
-def separation(path: Path, trials: Sequence[TrialRecord]) -> None:
+def separation(path: Path, trials: Sequence[Trial]) -> None:
     """Draws the distribution of each hyperparameter: completed trials upwards, the others downwards."""
     found = scales(trials)
     figure, panels = _panels(len(found), 1.2)
@@ -217,8 +201,8 @@ def separation(path: Path, trials: Sequence[TrialRecord]) -> None:
         edges = np.asarray(scale.edges())
         most = 1
         for completed, colour, sign in ((True, KEPT, 1), (False, DROPPED, -1)):
-            mine = [t for t in trials if t.completed == completed and name in t.optuna.params]
-            places = [scale.place(t.optuna.params[name]) for t in mine]
+            mine = [t for t in trials if t.completed == completed and name in t.params]
+            places = [scale.place(t.params[name]) for t in mine]
             counts, _ = np.histogram(np.clip(places, edges[0], edges[-1]), edges)
             axes.bar(edges[:-1], sign * counts, np.diff(edges) * 0.92, align="edge", color=colour)
             most = max(most, int(counts.max(initial=0)))
@@ -235,7 +219,7 @@ def separation(path: Path, trials: Sequence[TrialRecord]) -> None:
     save(figure, path)
 
 
-def parallel(path: Path, trials: Sequence[TrialRecord], order: Sequence[str]) -> None:
+def parallel(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> None:
     """Draws each trial as a line through its hyperparameters, in `order`, to its accuracy on the right.
 
     Every trial must have all of them.

@@ -1,0 +1,1 @@
+"""Optuna: what is tried next, and the ledger of a search in its storage."""

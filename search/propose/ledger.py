@@ -1,12 +1,12 @@
-"""The ledger of a search: its Optuna study in a storage, found again by `--resume` and `deeppp sync`.
+"""The ledger of a search: its Optuna study in a storage, found again by `--resume`, `deeppp sync` and `deeppp report`.
 
 Several searches may share a storage, also from the moment in which its tables are made. One process at a time writes
 to a search: it holds the lock in the search's folder.
 """
 
 import contextlib
-import time
-import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,23 +14,22 @@ from typing import IO, Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from pruning_core.data.datasets import Dataset
-from search.propose.ledger_writer import CONSTRAINT_PREFIX, Ending, ledger_writer
-from search.propose.optuna_trials import directions
-from search.stores.addresses import without_password
+from search.propose.private import CONSTRAINT_PREFIX, Told, begun_trial, id_of, ledger_writer
+from search.propose.reading import ERROR, as_trial, directions
+from search.propose.storage import open_storage, quiet_optuna
+from search.stores.addresses import Places, without_password
 from search.stores.locks import hold
+from search.stores.opening import readable
 from search.study import Study, StudyError
+from search.trials.checkpoint import search_folder
+from search.trials.overview import NOT_FINITE, last_line
+from search.trials.trial import Trial
 
-JOURNAL = "journal:///"
-SECONDS_TO_CONNECT = 10
-TRIES = 8
-RACING = ("exist", "unique", "duplicate", "no such table", "locked")
+EARLIER_SECONDS = "earlier_seconds"
 
 
 class Ledger:
@@ -40,128 +39,123 @@ class Ledger:
 
     Args:
         study: in its storage.
+        storage: that it lies in.
     """
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: optuna.Study, storage: BaseStorage) -> None:
         self.study = study
-        self._writer = ledger_writer(study)
+        self.storage = storage
+        self._writer = ledger_writer(storage, study.study_name)
 
     @cached_property
-    def trials(self) -> list[FrozenTrial]:
+    def entries(self) -> list[FrozenTrial]:
         """Those in the storage when it is read first, which is to be under the search's lock, and those begun since."""
         return self.study.get_trials()
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials in plain data, by their number."""
+        return [as_trial(entry) for entry in self.entries]
+
+    def trial(self, number: int) -> Trial:
+        """One of them."""
+        return as_trial(self.entries[number])
+
+    @property
+    def failures(self) -> list[str]:
+        """The last line of what each failed trial raised, the latest last."""
+        failed = [entry for entry in self.entries if entry.state == TrialState.FAIL]
+        return [last_line(entry.user_attrs.get(ERROR, NOT_FINITE)) for entry in failed]
 
     @property
     def label(self) -> str:
         """The search's name, unique in its storage."""
         return self.study.study_name
 
+    @property
+    def earlier_seconds(self) -> float:
+        """How long earlier runs of this search took, together."""
+        return float(self.study.user_attrs.get(EARLIER_SECONDS, 0.0))
+
+    def add_seconds(self, seconds: float) -> None:
+        """Notes how long this run of the search took."""
+        self.study.set_user_attr(EARLIER_SECONDS, self.earlier_seconds + seconds)
+
+    def discard(self) -> None:
+        """Removes the search from its storage, as if it had never been begun."""
+        optuna.delete_study(study_name=self.label, storage=self.storage)
+
     def begin(self, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
         """Adds a running trial and returns its number, its place in `trials`."""
-        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
-        trial.number = len(self.trials)
-        trial._trial_id = self._writer.begin(trial.number, params, distributions)
-        self.trials.append(trial)
-        return trial.number
+        number = len(self.entries)
+        trial_id = self._writer.begin(number, params, distributions)
+        self.entries.append(begun_trial(number, trial_id, params, distributions))
+        return number
 
     def report(self, number: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
         """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
-        trial = self.trials[number]
-        self._writer.report(trial._trial_id, reports, user_attrs)
+        trial = self.entries[number]
+        self._writer.report(id_of(trial), reports, user_attrs)
         trial.intermediate_values.update(reports)
         trial.user_attrs.update(user_attrs)
 
-    def end(self, number: int, ending: Ending) -> None:
+    def end(self, number: int, told: Told) -> None:
         """Ends a running trial."""
-        trial = self.trials[number]
-        self._writer.end(trial._trial_id, ending)
-        trial.intermediate_values.update(ending.reports)
-        trial.user_attrs.update(ending.user_attrs)
-        trial.system_attrs.update({CONSTRAINT_PREFIX + name: value for name, value in ending.constraints.items()})
-        trial.state, trial.values, trial.datetime_complete = ending.state, ending.values or None, datetime.now()
+        trial = self.entries[number]
+        self._writer.end(id_of(trial), told)
+        trial.intermediate_values.update(told.reports)
+        trial.user_attrs.update(told.user_attrs)
+        trial.system_attrs.update({CONSTRAINT_PREFIX + name: value for name, value in told.constraints.items()})
+        trial.state, trial.values, trial.datetime_complete = told.state, told.values or None, datetime.now()
 
 
-def open_storage(url: str) -> BaseStorage:
-    """The Optuna storage at a URL of SQLAlchemy, or at `journal:///PATH` for Optuna's journal file.
-
-    Raises:
-        StudyError: it cannot be used, or does not answer within seconds.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    optuna.logging.disable_default_handler()
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    shown = without_password(f"--storage {url}")
-    try:
-        if url.startswith(JOURNAL):
-            path = Path("/" + url.removeprefix(JOURNAL))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(path)))
-        dialect = make_url(url).get_backend_name()
-        timeout = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": SECONDS_TO_CONNECT}}.get(dialect, {})
-        return _open_tables(url, {"connect_args": timeout, "pool_pre_ping": True})
-    except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split("[SQL:")[0].split())
-        raise StudyError(without_password(f"{shown} cannot be used: {reason}")) from None
-
-
-def _open_tables(url: str, engine: dict[str, Any]) -> RDBStorage:
-    """Opens a database; where another search is just making its tables, the one that comes second tries again."""
-    for attempt in range(TRIES):
-        try:
-            return RDBStorage(url, engine_kwargs=engine)
-        except (SQLAlchemyError, RuntimeError) as error:
-            if attempt == TRIES - 1 or not any(sign in str(error).lower() for sign in RACING):
-                raise
-            time.sleep(0.25 * (attempt + 1))
-    raise AssertionError
-
-
-def open_ledger(study: Study, data: Dataset, storage_url: str, output: Path, resume: bool) -> Ledger:
-    """The ledger of a new search, under the next free label, or of the latest one of `output`, to be resumed.
+def open_ledger(study: Study, data: Dataset, places: Places, resume: bool) -> Ledger:
+    """The ledger of a new search, under the next free label, or of the latest one of the output folder, to be resumed.
 
     Raises:
         StudyError: nothing to resume, or the study file or its data changed since.
     """
-    if storage_url.startswith("sqlite:///"):
-        path = Path(storage_url.removeprefix("sqlite:///"))
+    if places.storage.startswith("sqlite:///"):
+        path = Path(places.storage.removeprefix("sqlite:///"))
         if resume and not path.exists():
             raise StudyError(f"nothing to resume: there is no {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
-    store = open_storage(storage_url)
+    store = open_storage(places.storage)
     essence = _essence(study, data)
     names = set(optuna.get_all_study_names(store))
     if resume:
-        labels = [label for label in _labels(study.name, len(names)) if label in names]
-        mine = [label for label in labels if search_folder(output, label).is_dir()]
-        if not mine:
-            where = without_password(storage_url)
-            raise StudyError(f"nothing to resume: {output} holds no search of the study {study.name} in {where}")
-        found = optuna.load_study(study_name=mine[-1], storage=store)
-        before = found.user_attrs.get("study", essence)
-        if changed := [key for key, value in essence.items() if before.get(key) != value]:
-            raise StudyError(
-                f"cannot resume {mine[-1]}: {', '.join(changed)} changed since it was started; "
-                "start a new search without --resume"
-            )
-        return Ledger(found)
+        return _to_be_resumed(study, store, places, essence)
     for label in _labels(study.name, len(names) + 1000):
         if label in names:
             continue
         with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another search was quicker: next label
             created = optuna.create_study(study_name=label, storage=store, directions=directions(study))
-            search_folder(output, label).mkdir(parents=True, exist_ok=True)
+            search_folder(places.output, label).mkdir(parents=True, exist_ok=True)
             created.set_user_attr("study", essence)
-            return Ledger(created)
-    raise StudyError(f"--storage {without_password(storage_url)} holds too many searches of the study {study.name}")
+            return Ledger(created, store)
+    where = without_password(places.storage)
+    raise StudyError(f"--storage {where} holds too many searches of the study {study.name}")
+
+
+def _to_be_resumed(study: Study, store: BaseStorage, places: Places, essence: Mapping[str, Any]) -> Ledger:
+    names = set(optuna.get_all_study_names(store))
+    labels = [label for label in _labels(study.name, len(names)) if label in names]
+    mine = [label for label in labels if search_folder(places.output, label).is_dir()]
+    if not mine:
+        where = without_password(places.storage)
+        raise StudyError(f"nothing to resume: {places.output} holds no search of the study {study.name} in {where}")
+    found = optuna.load_study(study_name=mine[-1], storage=store)
+    before = found.user_attrs.get("study", essence)
+    if changed := [key for key, value in essence.items() if before.get(key) != value]:
+        raise StudyError(
+            f"cannot resume {mine[-1]}: {', '.join(changed)} changed since it was started; "
+            "start a new search without --resume"
+        )
+    return Ledger(found, store)
 
 
 def _labels(name: str, count: int) -> list[str]:
     return [name] + [f"{name}-{k}" for k in range(2, count + 2)]
-
-
-def search_folder(output: Path, label: str) -> Path:
-    """Where a search keeps its trials, as a Tune experiment."""
-    return output / "ray" / label
 
 
 def lock(folder: Path) -> IO[str]:
@@ -182,3 +176,44 @@ def _essence(study: Study, data: Dataset) -> dict[str, Any]:
     del resolved["resources"], resolved["data"]["source"]
     del resolved["search"]["trials"], resolved["search"]["max_failures"]
     return resolved | {"data fingerprint": data.fingerprint}
+
+
+@dataclass(frozen=True)
+class ReadLedger:
+    """A search as its storage tells it: its label, its study (without its data's source) and its trials."""
+
+    label: str
+    study: Mapping[str, Any]
+    trials: Sequence[Trial]
+
+
+def read_ledger(name: str, url: str) -> ReadLedger:
+    """Reads the ledger of a search without changing anything.
+
+    Args:
+        name: of a study, which stands for its latest search, or a search's label such as `quick-2`; `quick-1` is
+            the first one.
+        url: of the storage.
+
+    Raises:
+        StudyError: the storage cannot be read, or holds no such search.
+    """
+    with quiet_optuna(), readable(url):
+        store = optuna.storages.get_storage(url)
+        labels = optuna.get_all_study_names(store)
+        first = name.removesuffix("-1")
+        numbered = [first, *(f"{name}-{k}" for k in range(2, len(labels) + 2))]
+        searches = [optuna.load_study(study_name=label, storage=store) for label in numbered if label in labels]
+        of_this_study = [search for search in searches if search.user_attrs.get("study", {}).get("name") == name]
+        found = of_this_study[-1] if of_this_study else None
+        if found is None and (name in labels or first in labels):
+            found = optuna.load_study(study_name=name if name in labels else first, storage=store)
+        if found is not None:
+            trials = [as_trial(trial) for trial in found.get_trials(deepcopy=False)]
+            return ReadLedger(found.study_name, found.user_attrs["study"], trials)
+    known = f"there are {_some(labels)}" if labels else "it is empty, run a search first"
+    raise StudyError(f"there is no study or search {name} in {without_password(url)}: {known}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

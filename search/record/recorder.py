@@ -1,4 +1,4 @@
-"""Carries what happens in Tune to MLflow and to the terminal, without keeping Tune waiting.
+"""Carries what happens to trials to MLflow and to whoever watches, without keeping the search waiting.
 
 A thread of its own writes to MLflow, and tries again what could not be delivered. Nothing is lost when the server stays
 away: a finished trial can be logged from its folder at any later time, and so can the search's end from `search.json`.
@@ -14,59 +14,44 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from optuna.trial import FrozenTrial, TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
-
 from pruning_core.data.datasets import Dataset
 from search.propose.ledger import Ledger
-from search.propose.optuna_trials import NODE, completed_fraction, last_accuracy, with_keep
-from search.record.summary import TrialEnding
-from search.record.tracking import SearchEnding, Tracking, TrackingError
-from search.study import Study
-from search.terminal import SearchDisplay, warn
-from search.train.confirmation import read_network
-from search.trials.folder import checkpoints, trial_folder
-from search.trials.keeps import by_keep, confirmed_by_keep
+from search.record.tracking import Tracking, TrackingError
+from search.stores.addresses import Places
+from search.study import Study, StudyError
+from search.trials.checkpoint import checkpoints, search_folder, trial_folder
+from search.trials.network import WINNER, read_network
 from search.trials.pareto import points
+from search.trials.result import by_keep, confirmed_by_keep
+from search.trials.trial import SearchEnding, Trial
+from search.trials.watcher import Watcher
 
-ENDINGS: dict[TrialState, TrialEnding] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "stopped",
-    TrialState.FAIL: "failed",
-}
 RETRY_AFTER = 3.0
 PATIENCE = 30.0
-RESULT, WINNER = "search.json", "winner"
+RESULT = "search.json"
 
 
-class Recorder(Callback):
-    """Tune's callback.
+class Recorder:
+    """Is told of trials while they train (see `search.train.tune.Listener`) and of the search's end.
 
     Args:
         study: the study file.
+        data: that the trials train on.
         ledger: the search's trials.
         tracking: where trials are logged.
-        display: what the user sees.
-        folder: of the Tune experiment; trial k lies in `trial_0000k`, the winner's network in `winner`.
-        data: that the trials train on.
+        folder: of the search; trial k lies in `trial_0000k`, the winner's network in `winner`.
+        watcher: what the user sees.
     """
 
     def __init__(
-        self,
-        study: Study,
-        ledger: Ledger,
-        tracking: Tracking,
-        display: SearchDisplay,
-        folder: Path,
-        data: Dataset,
+        self, study: Study, data: Dataset, ledger: Ledger, tracking: Tracking, folder: Path, watcher: Watcher
     ) -> None:
-        self.data = data
         self.study = study
+        self.data = data
         self.ledger = ledger
         self.tracking = tracking
-        self.display = display
         self.folder = folder
+        self.watcher = watcher
         self.tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self.closing = threading.Event()
         self.problem = ""
@@ -85,57 +70,34 @@ class Recorder(Callback):
                     self.tasks.put(task)
                     self.closing.wait(RETRY_AFTER)
 
-    def setup(self, *arguments: Any, **info: Any) -> None:
-        """Shows the trials that ended before a resume."""
+    def show_earlier(self) -> None:
+        """Shows the trials that were over before this run of the search."""
         for trial in self.ledger.trials:
-            if trial.state.is_finished():
-                self._show(trial, here=False)
+            if trial.ending:
+                self.watcher.trial_ended(trial, here=False)
 
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def started(self, number: int) -> None:
         """A trial begins, or begins again after a fault."""
-        number = trial.config["number"]
-        self.display.trial_started(number)
-        self.tasks.put(lambda: self._start(self.ledger.trials[number]))
+        self.watcher.trial_started(number)
+        trial = self.ledger.trial(number)
+        self.tasks.put(lambda: self._start(trial))
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial came to its end or was stopped; Optuna has been told already.
-
-        Tune keeps its trials to the end of the search: let go of the largest part, statistics of every number reported.
-        """
-        self.ended(trial.config["number"])
-        metadata = trial.run_metadata
-        metadata.metric_analysis, metadata.metric_n_steps, metadata.last_result = {}, {}, {}
-
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial lost its worker and will go on from its checkpoint."""
-        self.display.trial_lost(trial.config["number"])
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial lost its worker and Tune does not take it up again; the runner will."""
-        self.display.trial_lost(trial.config["number"])
+    def lost(self, number: int) -> None:
+        """A trial lost its worker and goes on from its checkpoint."""
+        self.watcher.trial_lost(number)
 
     def ended(self, number: int) -> None:
-        """A trial is at its end in Optuna: it is shown and logged."""
-        ended = self.ledger.trials[number]
-        self._show(ended, here=True)
-        self.tasks.put(lambda: self._log(ended))
+        """A trial is at its end in the ledger: it is shown and logged."""
+        trial = self.ledger.trial(number)
+        self.watcher.trial_ended(trial)
+        self.tasks.put(lambda: self._log(trial))
 
-    def _show(self, trial: FrozenTrial, here: bool) -> None:
-        self.display.trial_ended(trial, last_accuracy(trial), completed_fraction(trial), here)
-
-    def _start(self, trial: FrozenTrial) -> str:
+    def _start(self, trial: Trial) -> str:
         return self.tracking.start_trial(trial.number, self.study.trial_config(trial.params).used())
 
-    def _log(self, trial: FrozenTrial) -> None:
+    def _log(self, trial: Trial) -> None:
         self._start(trial)
-        note = trial.user_attrs.get("stopped") or trial.user_attrs.get("error", "")
-        self.tracking.finish_trial(
-            trial.number,
-            self._left_by(trial.number),
-            ENDINGS[trial.state],
-            note,
-            node=trial.user_attrs.get(NODE, ""),
-        )
+        self.tracking.finish_trial(trial, self._left_by(trial.number))
 
     def _left_by(self, number: int) -> Path | None:
         return next(iter(checkpoints(trial_folder(self.folder, number))), None)
@@ -151,7 +113,7 @@ class Recorder(Callback):
         """
         self.closing.set()
         self.writer.join()
-        save_result(self.folder, result, ending)
+        self._save_result(result, ending)
         deadline = time.monotonic() + (PATIENCE if ending == "finished" else 0)
         while True:
             try:
@@ -160,10 +122,10 @@ class Recorder(Callback):
                 if time.monotonic() < deadline:
                     time.sleep(RETRY_AFTER)
                     continue
-                warn(f"not everything reached MLflow ({error}); `deeppp sync` delivers the rest later")
+                self.watcher.warn(f"not everything reached MLflow ({error}); `deeppp sync` delivers the rest later")
             else:
                 if self.problem:
-                    warn(f"MLflow failed at times, but everything is logged now ({self.problem})")
+                    self.watcher.warn(f"MLflow failed at times, but everything is logged now ({self.problem})")
             return
 
     def deliver(self, result: dict[str, Any], ending: SearchEnding) -> None:
@@ -174,12 +136,13 @@ class Recorder(Callback):
         Raises:
             TrackingError: it could not all be delivered.
         """
-        for trial in self.ledger.trials:
-            if trial.state.is_finished():
+        trials = self.ledger.trials
+        for trial in trials:
+            if trial.ending:
                 self._log(trial)
         for each in [result, *result.get("keeps", {}).values()]:
             for entry in [*each.get("pareto", ()), *each.get("strategies", {}).values()]:
-                entry["run_id"] = self._start(self.ledger.trials[entry["trial"]])
+                entry["run_id"] = self._start(trials[entry["trial"]])
         for each in by_keep(result).values():
             for entry in each.get("strategies", {}).values():
                 self.tracking.log_confirmation(entry["trial"], entry, self._left_by(entry["trial"]))
@@ -202,7 +165,7 @@ class Recorder(Callback):
             if each.get("pareto"):
                 from search.figures.results import pareto  # loads what most searches do not need
 
-                reached = points(with_keep(trials, int(keep)) if keep else trials)
+                reached = points([t for t in trials if not keep or t.has(int(keep))])
                 name = f"pareto_{keep}.png" if keep else "pareto.png"
                 pareto(to / name, {s: [p for p in reached if p.strategy == s] for s in self.study.strategies})
         if results := confirmed_by_keep(result):
@@ -210,15 +173,22 @@ class Recorder(Callback):
 
             accuracy_against_n(to / "accuracy_against_n.png", results)
 
+    def _save_result(self, result: dict[str, Any], ending: SearchEnding) -> None:
+        try:
+            save_result(self.folder, result, ending)
+        except OSError as error:  # the ledger still holds the trials
+            self.watcher.warn(f"{self.folder / RESULT} cannot be written: {error.strerror}")
+
 
 def save_result(folder: Path, result: dict[str, Any], ending: SearchEnding) -> None:
-    """Leaves in a search's folder how it ended; if not even this can be written, the ledger still holds the trials."""
-    try:
-        new = folder / f"{RESULT}.new"
-        new.write_text(json.dumps({"ending": ending, "result": result}, indent=1))
-        os.replace(new, folder / RESULT)
-    except OSError as error:
-        warn(f"{folder / RESULT} cannot be written: {error.strerror}")
+    """Leaves in a search's folder how it ended.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    new = folder / f"{RESULT}.new"
+    new.write_text(json.dumps({"ending": ending, "result": result}, indent=1))
+    os.replace(new, folder / RESULT)
 
 
 def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
@@ -228,3 +198,19 @@ def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
     except (OSError, ValueError):
         return {}, "interrupted"
     return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])
+
+
+def open_recorder(
+    study: Study, data: Dataset, ledger: Ledger, places: Places, resume: bool, watcher: Watcher
+) -> Recorder:
+    """The recorder of a search, its parent run opened.
+
+    Raises:
+        StudyError: MLflow cannot be used or reached.
+    """
+    try:
+        tracking = Tracking(places.tracking_uri, study.name, places.output / "mlartifacts")
+        tracking.open_search(ledger.label, study, data.fingerprint, places.output, resume)
+    except TrackingError as error:
+        raise StudyError(str(error)) from None
+    return Recorder(study, data, ledger, tracking, search_folder(places.output, ledger.label), watcher)

@@ -5,13 +5,9 @@ on the same data, and `differences` says whether the numbers came out the same.
 """
 
 import json
-import os
-import pickle
-import sqlite3
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,25 +15,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import DataError
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
+from search.record.known_runs import OUTPUT, PARENT, SEARCH
+from search.record.store import LoggedRun, Store
 from search.record.summary import read_arrays
-from search.record.tracking import OUTPUT, PARENT, SEARCH
-from search.stores.addresses import without_password
-from search.stores.opening import existing_store
 from search.study import Study, StudyError
 from search.study.entries import HOMES, check_hyperparameter
 from search.study.errors import sentence
 from search.study.files import parse_override
+from search.trials.checkpoint import Checkpoint, read_checkpoints, search_folder, trial_folder
 
 CLOCK = ("seconds", "replica_epochs_per_second")
 VERSION = "version."
@@ -79,73 +71,47 @@ def read_trial(run_id: str, output: Path, tracking_uri: str | None = None) -> Re
     Raises:
         StudyError: the store cannot be read, or the run is no trial of a search.
     """
-    uri = existing_store(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), output, "mlflow.db")
-    with _reading(run_id, uri), tempfile.TemporaryDirectory() as folder:
-        client = MlflowClient(uri)
-        run = client.get_run(run_id)
-        tags = run.data.tags
-        if SEARCH in tags:
-            raise StudyError(
-                f"RUN_ID = {run_id!r} is the search {tags[SEARCH]} as a whole: name one of its trials' runs"
-            )
-        if "trial" not in tags or PARENT not in tags:
-            raise StudyError(
-                f"RUN_ID = {run_id!r} must be the run of a trial of deepPP, and is not: {run.info.run_name}"
-            )
-        parent = client.get_run(tags[PARENT])
-        study = _study(_artifact(client, parent, "study.json", output, Path(folder)), parent)
-        trial_json = _artifact(client, run, "trial.json", output, Path(folder))
-        history = _artifact(client, run, "history.npz", output, Path(folder))
-        result = json.loads(trial_json.read_text()) if trial_json else {}
-        config = _config(run.data.params, run_id)
-        return RecordedTrial(
-            run_id=run_id,
-            name=str(run.info.run_name),
-            number=int(tags["trial"]),
-            search=parent.data.tags.get(SEARCH, study.name),
-            study=study,
-            config=config,
-            seeds=tuple(result.get("seeds", range(config.seeds))),
-            fingerprint=parent.data.tags.get("fingerprint", ""),
-            versions={k.removeprefix(VERSION): v for k, v in parent.data.tags.items() if k.startswith(VERSION)},
-            output=Path(parent.data.tags.get(OUTPUT, output)),
-            failed=run.info.status == "FAILED",
-            last_epoch=result["epochs_run"] if result and run.info.status == "KILLED" else None,
-            result=result,
-            history=read_arrays(history) if history else {},
+    store = Store(tracking_uri, output)
+    run = store.run(run_id)
+    if SEARCH in run.tags:
+        raise StudyError(
+            f"RUN_ID = {run_id!r} is the search {run.tags[SEARCH]} as a whole: name one of its trials' runs"
         )
+    if "trial" not in run.tags or PARENT not in run.tags:
+        raise StudyError(f"RUN_ID = {run_id!r} must be the run of a trial of deepPP, and is not: {run.name}")
+    parent = store.run(run.tags[PARENT])
+    study = _study(store, parent)
+    with tempfile.TemporaryDirectory() as folder:
+        history = store.artifact(run, "history.npz", Path(folder))
+        curves = read_arrays(history) if history else {}
+    result = store.json(run, "trial.json")
+    config = _config(run.params, run_id)
+    return RecordedTrial(
+        run_id=run_id,
+        name=run.name,
+        number=int(run.tags["trial"]),
+        search=parent.tags.get(SEARCH, study.name),
+        study=study,
+        config=config,
+        seeds=tuple(result.get("seeds", range(config.seeds))),
+        fingerprint=parent.tags.get("fingerprint", ""),
+        versions={k.removeprefix(VERSION): v for k, v in parent.tags.items() if k.startswith(VERSION)},
+        output=Path(parent.tags.get(OUTPUT, output)),
+        failed=run.status == "FAILED",
+        last_epoch=result["epochs_run"] if result and run.status == "KILLED" else None,
+        result=result,
+        history=curves,
+    )
 
 
-@contextmanager
-def _reading(run_id: str, uri: str) -> Iterator[None]:
-    """Turns the errors of the store into one sentence."""
+def _study(store: Store, parent: LoggedRun) -> Study:
+    document = store.json(parent, "study.json")
+    if not document:
+        raise StudyError(f"the run {parent.run_id} of the search {parent.name} has lost its study.json")
     try:
-        yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        address = without_password(uri)
-        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
-            raise StudyError(f"RUN_ID = {run_id!r} is no run in MLflow at {address}") from None
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise StudyError(f"RUN_ID = {run_id!r} cannot be read from MLflow at {address}: {reason}") from error
-
-
-def _artifact(client: MlflowClient, run: Run, name: str, output: Path, folder: Path) -> Path | None:
-    """A file of a run; None if there is none. Looks into `output` first, which may have been moved since."""
-    here = output / "mlartifacts" / run.data.tags.get("study", "") / run.info.run_id / "artifacts" / name
-    if here.is_file():
-        return here
-    if name not in (file.path for file in client.list_artifacts(run.info.run_id)):
-        return None
-    return Path(client.download_artifacts(run.info.run_id, name, str(folder)))
-
-
-def _study(path: Path | None, parent: Run) -> Study:
-    if path is None:
-        raise StudyError(f"the run {parent.info.run_id} of the search {parent.info.run_name} has lost its study.json")
-    try:
-        return Study.model_validate_json(path.read_text())
+        return Study.model_validate(document)
     except ValidationError as error:
-        raise StudyError(f"{path.name} of the run {parent.info.run_id} cannot be used: {sentence(error)}") from None
+        raise StudyError(f"study.json of the run {parent.run_id} cannot be used: {sentence(error)}") from None
 
 
 def _config(params: Mapping[str, str], run_id: str) -> TrialConfig:
@@ -230,16 +196,13 @@ def from_checkpoint(recorded: RecordedTrial, output: Path) -> Training | None:
         StudyError: as `start` does.
     """
     for place in dict.fromkeys((output.absolute(), recorded.output)):
-        for folder in (place / "ray" / recorded.search / f"trial_{recorded.number:05d}").glob("checkpoint_*"):
-            try:
-                if json.loads((folder / "trial.json").read_text()) != recorded.result:
-                    continue
-                state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
-            except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
+        folder = trial_folder(search_folder(place, recorded.search), recorded.number)
+        for checkpoint in read_checkpoints(folder, "cpu"):
+            if not isinstance(checkpoint, Checkpoint) or checkpoint.result != recorded.result:
                 continue
             run = start(recorded)
             with suppress(KeyError):  # an older version wrote it
-                run.load_state_dict(state["training"])
+                run.load_state_dict(checkpoint.training)
                 return run
     return None
 

@@ -10,17 +10,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from mlflow.entities import Metric
 from numpy.typing import NDArray
 
 from pruning_core.progress import DRASTIC
-from search.trials.keeps import at, by_keep
+from search.trials.result import at, by_keep
+from search.trials.trial import TrialEnding
 
 FILES = ("trial.json", "history.npz", "gates.npz")
-TrialEnding = Literal["complete", "stopped", "failed"]
 NO_CURVES = ("epoch", "fell", "drift")
 WITH_SPREAD = ("active", "pruned_accuracy")
 POINTS = 200
@@ -220,11 +220,6 @@ def complete_fraction(entry: Mapping[str, Any]) -> float | None:
     """The fraction of the seeds that are complete, whether `outcome` holds counts or fractions."""
     seeds: Mapping[str, float] = entry.get("outcome") or {}
     return seeds.get("complete", 0) / sum(seeds.values()) if any(seeds.values()) else None
-
-
-def last_line(text: str) -> str:
-    """The last line of a traceback, which names the error."""
-    return (text.strip().splitlines() or [""])[-1]
 
 
 def number(entry: Mapping[str, Any] | None, key: str) -> float | None:

@@ -6,54 +6,43 @@ folder that its worker left behind. Logging a trial again, after a crash in betw
 
 import getpass
 import json
-import logging
-import os
-import re
 import shutil
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from typing import Any
+from urllib.parse import urlsplit
 
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data.datasets import Dataset
 from search.record import summary, views
+from search.record.known_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
 from search.record.pictures import Pictures
+from search.record.private import RunWriter
 from search.record.provenance import git_tags
-from search.record.recorded_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
-from search.record.run_writer import RunWriter
-from search.record.summary import TrialEnding
 from search.stores.addresses import without_password
 from search.stores.opening import alone
-from search.trials.keeps import at, by_keep
+from search.study import Study
+from search.trials.overview import last_line
+from search.trials.result import at, by_keep
+from search.trials.trial import SearchEnding, Trial, TrialEnding
 
-# Errors are raised and reach the user as one sentence; the libraries would print a traceback besides.
-for _logger in ("mlflow", "alembic", "urllib3.connectionpool"):
-    logging.getLogger(_logger).setLevel(logging.CRITICAL)
-
-SearchEnding = Literal["finished", "interrupted", "failed"]
-TRIAL_STATUS = {"complete": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-SEARCH_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+TRIAL_STATUS: dict[TrialEnding, str] = {"ended": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+SEARCH_STATUS: dict[SearchEnding, str] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 NOTE = "mlflow.note.content"
-# A request repeated inside MLflow after a broken connection may make a second run: what fails is repeated here,
-# where one can look first. And a server that does not answer shall be known within seconds.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
 LONGEST_TAG = 8000
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+PACKAGES = ("deeppp", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
 class TrackingError(RuntimeError):
@@ -95,7 +84,7 @@ class Tracking:
             self._writer = RunWriter(self._client, tracking_uri, found)
 
     def _create_experiment(self, artifact_root: Path | None) -> str:
-        is_database = re.split(r"[:+]", self.tracking_uri)[0] in DATABASE_ENGINES
+        is_database = urlsplit(self.tracking_uri).scheme.partition("+")[0] in DATABASES
         place = (artifact_root.resolve() / self.experiment).as_uri() if artifact_root and is_database else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on traces
         try:
@@ -112,24 +101,12 @@ class Tracking:
         uri = without_password(self.tracking_uri)
         return {"tracking_uri": uri, "experiment": self.experiment, "parent_run_id": self._parent}
 
-    def open_search(
-        self,
-        label: str,
-        study_text: str,
-        resolved_study: Mapping[str, Any],
-        versions: Mapping[str, str],
-        fingerprint: str,
-        *,
-        output: Path,
-        resume: bool,
-    ) -> str:
+    def open_search(self, label: str, study: Study, fingerprint: str, output: Path, resume: bool) -> str:
         """Starts the parent run, or goes on with the one of an earlier run of the same search.
 
         Args:
             label: the search's name, unique within `output`.
-            study_text: the study file as the user wrote it.
-            resolved_study: the study with everything filled in.
-            versions: package name to version.
+            study: what is searched.
             fingerprint: of the data.
             output: the output folder, which tells searches of the same label on a shared store apart.
             resume: whether to go on with an earlier parent run, if there is one, and with its children.
@@ -137,18 +114,19 @@ class Tracking:
         Returns:
             The parent's run id.
         """
+        resolved = study.model_dump(mode="json")
         tags = {
             SEARCH: label,
             OUTPUT: str(output.resolve()),
             "study": self.experiment,
             "fingerprint": fingerprint,
             **git_tags(),
-            **{f"version.{package}": version for package, version in versions.items()},
+            **{f"version.{package}": version(package) for package in PACKAGES},
         }
         self._label = label
         with self._reporting("start a search"):
             saved = self._client.get_experiment(self.experiment_id).tags
-            views.save(self._client, self.experiment_id, saved, resolved_study)
+            views.save(self._client, self.experiment_id, saved, resolved)
             place = (self._client, self.experiment_id)
             earlier = find_parent(*place, self.tracking_uri, label, output.resolve()) if resume else ""
             self._parent = earlier or self._create_run(label, tags)[0]
@@ -157,8 +135,8 @@ class Tracking:
                 self._client.update_run(earlier, status="RUNNING")
                 self._client.log_batch(earlier, tags=_tags(tags))
             with self._artifacts(self._parent) as staging:
-                (staging / "study.yaml").write_text(study_text, encoding="utf-8")
-                _write(staging / "study.json", resolved_study)
+                (staging / "study.yaml").write_text(study.text, encoding="utf-8")
+                _write(staging / "study.json", resolved)
         return self._parent
 
     def start_trial(self, number: int, config: Mapping[str, Any]) -> str:
@@ -190,9 +168,7 @@ class Tracking:
             child.opened = True
         return child.run_id
 
-    def finish_trial(
-        self, number: int, folder: Path | None, ending: TrialEnding, note: str = "", node: str = ""
-    ) -> None:
+    def finish_trial(self, trial: Trial, folder: Path | None) -> None:
         """Logs a trial that ended from its folder: curves, outcome, artifacts and, time allowing, its gates' picture.
 
         A curve has a point per epoch up to 200, beyond that 200 evenly chosen ones, the first and the last
@@ -200,23 +176,23 @@ class Tracking:
         points bear times that follow from the folder alone, so that a repetition finds them there already.
 
         Args:
-            number: a trial that `start_trial` has seen.
+            trial: one that `start_trial` has seen; what it failed with becomes `error.txt`.
             folder: what its worker wrote, whole, in part or (None) not at all.
-            ending: `complete` for a trial that came to its own end, `stopped` for one given up, `failed`.
-            note: why it was stopped, or the traceback of what failed, which becomes `error.txt`.
-            node: the host on which it ended.
         """
+        assert trial.ending is not None
+        number, ending = trial.number, trial.ending
         child = self._child(number)
         if child.logged == TRIAL_STATUS[ending]:
             return
         remains = summary.read_remains(folder)
-        traceback, note = note, summary.last_line(note)
+        traceback = trial.stopped or trial.error
+        note = last_line(traceback)
         tags = {
             "outcome": summary.outcome(remains.trial, ending),
             NOTE: summary.describe(remains.trial, note),
         }
-        if node:
-            tags["node"] = node
+        if trial.node:
+            tags["node"] = trial.node
         if summary.is_drastic(remains.trial):
             tags["drastic"] = "true"
         if note:
@@ -311,7 +287,9 @@ class Tracking:
             self._mark(BEST, summary.best_marks(result))
             self._mark(PARETO, summary.pareto_marks(result))
             self._log_now(self._parent, values, tags | {NOTE: note})
-            from search.figures import gates  # takes half a second for which the start of a search need not wait
+            from search.figures.strategies import (
+                strategy_summary,  # takes half a second for which the start of a search need not wait
+            )
 
             with self._artifacts(self._parent) as staging:
                 _write(staging / "search.json", result)
@@ -319,7 +297,7 @@ class Tracking:
                     which = f"_{keep}" if keep else ""
                     if part.get("strategies"):
                         study = f"{result.get('study', 'study')}{at(keep)}"
-                        gates.strategy_summary({**part, "study": study}, staging / f"strategies{which}.png")
+                        strategy_summary({**part, "study": study}, staging / f"strategies{which}.png")
                     if part.get("pareto"):
                         _write(staging / f"pareto{which}.json", part["pareto"])
                 draw(staging)

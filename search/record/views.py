@@ -13,9 +13,8 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from pruning_core.config import search_ranges
+from search.record.private import view_address, view_state, view_tag
 
-PREFIX = "mlflow.sharedViewState."
-MODE = "workflowType=machine_learning"
 ENDING = {"tags.`strategy`": 85, "tags.`best`": 100, "tags.`outcome`": 90, "tags.`search`": 90}
 ACCURACY = {"metrics.`pruned_accuracy`": 130, "metrics.`pruned_accuracy_std`": 150}
 CONFIRMED = {
@@ -52,20 +51,7 @@ class View:
 
     def state(self) -> str:
         """The view as the UI reads it."""
-        return json.dumps(
-            {
-                "searchFilter": self.search,
-                "orderByKey": f"metrics.`{self.order}`",
-                "orderByAsc": False,
-                "startTime": "ALL",
-                "lifecycleFilter": "Active",
-                "modelVersionFilter": "All Runs",
-                "datasetsFilter": [],
-                "selectedColumns": list(self.columns),
-                "columnOrder": ["attributes.`Run Name`", *self.columns],
-                "columnWidths": self.columns,
-            }
-        )
+        return view_state(self.search, self.order, self.columns)
 
 
 def views() -> dict[str, View]:
@@ -100,10 +86,10 @@ def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], stud
         if key == "pareto" and not isinstance(study["search"]["objective"], list):
             continue
         view = view.over_several_n() if isinstance(study["data"]["keep"], list) else view
-        known = json.loads(tags.get(PREFIX + key, "{}"))
+        known = json.loads(tags.get(view_tag(key), "{}"))
         if known.get("state") != view.state():
             envelope = {"name": view.name, "createdAt": now - place, "state": view.state()}
-            client.set_experiment_tag(experiment_id, PREFIX + key, json.dumps(envelope))
+            client.set_experiment_tag(experiment_id, view_tag(key), json.dumps(envelope))
 
 
 def links(tracking_uri: str, address: str) -> list[tuple[str, str, str]]:
@@ -118,8 +104,8 @@ def links(tracking_uri: str, address: str) -> list[tuple[str, str, str]]:
     """
     experiments = MlflowClient(tracking_uri).search_experiments(order_by=["last_update_time DESC"])
     return [
-        (found.name, view.name, f"{address}/#/experiments/{found.experiment_id}/runs?{MODE}&viewStateShareKey={key}")
+        (found.name, view.name, view_address(address, found.experiment_id, key))
         for found in experiments
         for key, view in views().items()
-        if PREFIX + key in found.tags
+        if view_tag(key) in found.tags
     ]

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from pruning_core.data.datasets import Dataset
-from search.figures.results import Row, accuracies, colour_of
+from search.figures.results import Row, accuracies
+from search.figures.style import colour_of
 from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit
 from search.report.blocks import Block, Line, Picture, Section, Table, Text
-from search.report.findings import count, estimate, gap, listing, paired, points
 from search.report.search_record import SearchRecord
+from search.trials.estimate import count, estimate, gap, listing, paired, points
+from search.trials.result import FIRST_FRESH_SEED
 
 COLOURS = {"full": "#222222", "retrained": "#7A7A7A", "mutual information": "#A6761D", "random forest": "#7570B3"}
 Networks = Mapping[str, Comparison]
@@ -26,8 +28,6 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
 
     They have the winner's network, training and confirmation seeds, and train as long as it did on average.
     """
-    from search.train.confirmation import FIRST_FRESH_SEED
-
     best = search.result["strategies"][search.result["winner"]]
     keep, config, epoch = len(best["selected"]), best["config"], best["completion_epoch"]["mean"]
     torch.set_num_threads(max(1, int(search.study["resources"]["cpu"])))

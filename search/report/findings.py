@@ -11,72 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution
-from scipy import stats
 
-from search.propose.optuna_trials import FIXED_BY_ARM
-from search.report.search_record import SearchRecord, TrialRecord
+from pruning_core.hyperparameters import Choices
+from search.report.search_record import SearchRecord
+from search.trials.estimate import count, estimate, gap, listing, paired
+from search.trials.trial import LoggedTrial
 
-LEVEL = 0.95
 FEWEST_FOR_A_RULE = 5
 FEWEST_FOR_IMPORTANCE = 10
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and the half width of its 95 % interval (Student's t), None for a single seed."""
-
-    mean: float
-    half: float | None
-
-    def __str__(self) -> str:
-        """`96.0 % (95 % interval 95.6 to 96.4 %)`."""
-        if self.half is None:
-            return f"{points(self.mean)} % (one seed, so without an interval)"
-        low, high = max(self.mean - self.half, 0.0), min(self.mean + self.half, 1.0)
-        digits = self._digits()
-        return f"{points(self.mean, digits)} % (95 % interval {points(low, digits)} to {points(high, digits)} %)"
-
-    @property
-    def short(self) -> str:
-        """`96.0 ± 0.4 %`."""
-        digits = self._digits()
-        spread = "" if self.half is None else f" ± {points(self.half, digits)}"
-        return f"{points(self.mean, digits)}{spread} %"
-
-    def _digits(self) -> int:
-        """Decimals that show the interval: two where one would round it to 0.0."""
-        return 2 if self.half and self.half < 0.0005 else 1
-
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and interval of values that differ by their seed only."""
-    count = len(values)
-    if count < 2:
-        return Estimate(float(np.mean(values)), None)
-    half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
-    return Estimate(float(np.mean(values)), float(half))
-
-
-def paired(values: Sequence[float], others: Sequence[float]) -> Estimate:
-    """The mean difference `values` - `others` of two results with the same seeds, seed by seed."""
-    return estimate((np.asarray(values) - np.asarray(others)).tolist())
-
-
-def points(fraction: float, digits: int = 1) -> str:
-    """A fraction in per cent: 0.9604 -> '96.0'."""
-    value = round(100 * fraction, digits) + 0.0
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def count(number: int, noun: str) -> str:
-    """`1 trial`, `1,000 trials`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def listing(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
 def shared_by_two_seeds(frequency: Mapping[str, float], seeds: int) -> float | None:
@@ -87,7 +29,7 @@ def shared_by_two_seeds(frequency: Mapping[str, float], seeds: int) -> float | N
     return float((kept * (kept - 1)).sum() / (seeds * (seeds - 1)))
 
 
-def typical_failure(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+def typical_failure(trials: Sequence[LoggedTrial]) -> LoggedTrial | None:
     """Of those that ended in the commonest way but complete, the trial with the median accuracy, if any."""
     known = [t for t in trials if t.run_id and t.accuracy is not None]
     categories = Counter(t.category for t in known if t.category not in ("complete", "failed", "unknown"))
@@ -157,9 +99,8 @@ def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:
 def _completions(search: SearchRecord) -> str:
     shares = []
     for strategy in search.strategies:
-        trials = search.of(strategy)
-        completed = sum(t.completed for t in trials)
-        shares.append(f"{completed:,} of {len(trials):,} trials of {strategy}")
+        arm = search.overview.arms[strategy]
+        shares.append(f"{arm.completed:,} of {arm.trials:,} trials of {strategy}")
     return f"Every seed completed in {listing(shares)}."
 
 
@@ -175,18 +116,6 @@ def _runner_up(second: str, entry: Mapping[str, Any], first: Mapping[str, Any]) 
         apart = count(round(abs(epoch - other)), "epoch")
         facts.append(f"it completes {apart} {'later' if epoch > other else 'earlier'}")
     return f"The runner-up is {second}: {listing(facts)}."
-
-
-def gap(behind: Estimate) -> str:
-    """How far behind another result one is, and whether the seeds can tell: `0.3 ± 0.7 points behind (not …)`."""
-    size = points(abs(behind.mean))
-    if float(size) == 0:
-        return "as accurate"
-    side = "behind" if behind.mean > 0 else "ahead"
-    if behind.half is None:
-        return f"{size} points {side}"
-    significant = "" if abs(behind.mean) > behind.half else " (not significant)"
-    return f"{size} ± {points(behind.half)} points {side}{significant}"
 
 
 @dataclass(frozen=True)
@@ -219,7 +148,7 @@ class Rule:
         )
 
 
-def rule(trials: Sequence[TrialRecord]) -> Rule | None:
+def rule(trials: Sequence[LoggedTrial]) -> Rule | None:
     """What separates trials of one strategy that completed from those that did not, None if too few did either.
 
     Hyperparameters that only some of the trials have are left out.
@@ -245,21 +174,21 @@ def rule(trials: Sequence[TrialRecord]) -> Rule | None:
     return Rule(leaves, right, float(max(completed.mean(), 1 - completed.mean())), len(trials))
 
 
-def _features(trials: Sequence[TrialRecord]) -> tuple[list[tuple[str, str | None, bool]], NDArray[Any]]:
+def _features(trials: Sequence[LoggedTrial]) -> tuple[list[tuple[str, str | None, bool]], NDArray[Any]]:
     """Columns for the tree: (hyperparameter, choice or None, whether its logarithm is taken), and the values."""
     names: list[tuple[str, str | None, bool]] = []
     columns: list[list[float]] = []
-    for name in trials[0].optuna.params if trials else ():
-        if name in FIXED_BY_ARM or any(name not in t.optuna.params for t in trials):
+    for name in trials[0].params if trials else ():
+        if name not in trials[0].searched or any(name not in t.params for t in trials):
             continue
-        distribution = trials[0].optuna.distributions[name]
-        values = [t.optuna.params[name] for t in trials]
-        if isinstance(distribution, CategoricalDistribution):
-            for choice in distribution.choices:
+        searched = trials[0].searched[name]
+        values = [t.params[name] for t in trials]
+        if isinstance(searched, Choices):
+            for choice in searched.values:
                 names.append((name, str(choice), False))
                 columns.append([float(value == choice) for value in values])
         else:
-            log = bool(getattr(distribution, "log", False))
+            log = searched.log
             names.append((name, None, log))
             columns.append([float(np.log(value)) if log else float(value) for value in values])
     return names, np.array(columns, dtype=float).T

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.figures import results as report_figures
+from search.figures.results import accuracy_against_n
 from search.report.blocks import Line, Picture, Section, Table, Text
-from search.report.findings import count, data_name, estimate, listing
+from search.report.findings import data_name
 from search.report.search_record import SearchRecord
-from search.trials.keeps import confirmed_by_keep
+from search.trials.estimate import count, estimate, listing
+from search.trials.result import confirmed_by_keep
 
 TITLE = "Accuracy against n"
 
@@ -52,7 +53,7 @@ def section(search: SearchRecord, full: Sequence[float], folder: Path) -> Sectio
     if not results:
         return Section(TITLE, [Text("Nothing has been confirmed with fresh seeds yet.")])
     path = folder / "accuracy_against_n.png"
-    report_figures.accuracy_against_n(path, results, full)
+    accuracy_against_n(path, results, full)
     seeds = len(next(iter(next(iter(results.values())).values())))
     like = f"trained like the winner with {max(search.keeps)}"
     line = f" The dashed line is the same network with all of its inputs, {like}." if full else ""

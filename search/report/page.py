@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
-from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from pruning_core.data.datasets import DataError, Dataset
@@ -18,30 +18,23 @@ from search.report import comparison
 from search.report import keeps as report_keeps
 from search.report import sections as report_sections
 from search.report.blocks import Section, render
-from search.report.findings import count, data_name, opening
+from search.report.findings import data_name, opening
 from search.report.search_record import SearchRecord, read_search
+from search.stores.addresses import Stored
 from search.study import Study, StudyError
+from search.trials.estimate import count
 
 Say = Callable[[str], None]
 
 
 def write_report(
-    name: str,
-    output: Path,
-    *,
-    storage: str | None = None,
-    tracking_uri: str | None = None,
-    data_file: Path | None = None,
-    to: Path | None = None,
-    say: Say = print,
+    name: str, stored: Stored, *, data_file: Path | None = None, to: Path | None = None, say: Say = print
 ) -> Path:
     """Writes the page about a search, and logs it with its figures to the search's run in MLflow under `report/`.
 
     Args:
         name: of a study, for its latest search, or of a search.
-        output: the folder of the search's results.
-        storage: of Optuna; None stands for `output`/optuna.db.
-        tracking_uri: of MLflow; None stands for `MLFLOW_TRACKING_URI`, else `output`/mlflow.db.
+        stored: where the search's results are.
         data_file: where the study's data lies now, if it was moved.
         to: the page; None stands for `output`/reports/LABEL.html.
         say: is told what is going on, line by line.
@@ -52,7 +45,8 @@ def write_report(
     Raises:
         StudyError: there is no such search, no trial of it is over, or the page cannot be written.
     """
-    search = read_search(name, output, storage, tracking_uri)
+    search = read_search(name, stored)
+    output = stored.output
     if not search.trials:
         raise StudyError(f"no trial of the search {search.label} is over yet, so there is nothing to report")
     page = to or output / "reports" / f"{search.label}.html"
@@ -65,13 +59,11 @@ def write_report(
         say(f"no comparison with other networks: {why}")
     with tempfile.TemporaryDirectory() as name_of_folder:
         folder = Path(name_of_folder)
-        html = _html(search, folder, data, why, output, say)
+        html = _html(search, folder, Data(data, why), output, say)
         page.write_text(html, encoding="utf-8")
         (folder / f"{search.label}.html").write_text(html, encoding="utf-8")
-        try:
-            search.client.log_artifacts(search.parent_run_id, str(folder), "report")
-        except (MlflowException, OSError) as error:
-            say(f"MLflow did not take the report: {' '.join(str(error).split())[:200]}")
+        if problem := search.store.log(search.parent, folder, "report"):
+            say(f"MLflow did not take the report: {problem}")
     return page
 
 
@@ -88,6 +80,13 @@ def _check_writable(page: Path) -> None:
         raise StudyError(f"the page {page} cannot be written: {reason}")
 
 
+class Data(NamedTuple):
+    """The data of a search, or None and why it is not there."""
+
+    set: Dataset | None
+    why: str
+
+
 def _load_data(search: SearchRecord, moved: Path | None) -> tuple[Dataset | None, str]:
     """The data of the search if it is still there and the same, else why not."""
     document = search.study
@@ -102,11 +101,12 @@ def _load_data(search: SearchRecord, moved: Path | None) -> tuple[Dataset | None
     return data, ""
 
 
-def _html(search: SearchRecord, folder: Path, data: Dataset | None, why: str, output: Path, say: Say) -> str:
+def _html(search: SearchRecord, folder: Path, found: Data, output: Path, say: Say) -> str:
+    data = found.set
     say("drawing the trials")
     inputs = len(data.feature_names) if data else None
     if len(search.keeps) == 1:
-        sections, networks = _sections(search, folder, data, why, say)
+        sections, networks = _sections(search, folder, found, say)
         sentences = opening(search, inputs) + comparison.summary(search, networks)
     else:
         sections = []
@@ -115,7 +115,7 @@ def _html(search: SearchRecord, folder: Path, data: Dataset | None, why: str, ou
             say(f"n = {keep}")
             place = folder / f"n_{keep}"
             place.mkdir()
-            mine, networks = _sections(search.at(keep), place, data, why, say)
+            mine, networks = _sections(search.at(keep), place, found, say)
             sections += [replace(section, title=f"{section.title}, n = {keep}") for section in mine]
             full = networks["full"].test if networks else full
         sections.insert(0, report_keeps.section(search, full, folder))
@@ -142,10 +142,9 @@ def _html(search: SearchRecord, folder: Path, data: Dataset | None, why: str, ou
     )
 
 
-def _sections(
-    search: SearchRecord, folder: Path, data: Dataset | None, why: str, say: Say
-) -> tuple[list[Section], comparison.Networks]:
+def _sections(search: SearchRecord, folder: Path, found: Data, say: Say) -> tuple[list[Section], comparison.Networks]:
     """The sections about a search with a single n, and the networks that were trained to stand beside its winner."""
+    data, why = found
     sections = [
         report_sections.strategies(search),
         report_sections.outcomes(search, folder),

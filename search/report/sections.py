@@ -9,23 +9,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search import terminal
-from search.figures import results as report_figures
-from search.figures import space as space_figures
+from search.figures import results
+from search.figures import space as space_pictures
+from search.propose.importance import importance
 from search.report.blocks import Block, Heading, Line, Listing, Picture, Section, Table, Text
 from search.report.findings import (
     FEWEST_FOR_A_RULE,
     FEWEST_FOR_IMPORTANCE,
-    count,
-    estimate,
-    listing,
-    points,
     rule,
     shared_by_two_seeds,
     typical_failure,
 )
-from search.report.search_record import SearchRecord, TrialRecord
+from search.report.search_record import SearchRecord
+from search.trials.estimate import count, estimate, listing, points
 from search.trials.pareto import front
+from search.trials.trial import LoggedTrial, schedule
 
 MOST_NAMES = 40
 COLUMNS = (
@@ -56,9 +54,8 @@ def strategies(search: SearchRecord) -> Section:
     confirmed: Mapping[str, Any] = search.result.get("strategies") or {}
     rows = []
     for strategy in search.strategies:
-        trials, entry = search.of(strategy), confirmed.get(strategy)
-        endings = Counter(t.ending for t in trials)
-        numbers = [len(trials), sum(t.completed for t in trials), endings["stopped"], endings["failed"]]
+        arm, entry = search.overview.arms[strategy], confirmed.get(strategy)
+        numbers = [arm.trials, arm.completed, arm.stopped, arm.failed]
         cells = [strategy, *(f"{number:,}" for number in numbers)]
         details = []
         if entry:
@@ -67,7 +64,7 @@ def strategies(search: SearchRecord) -> Section:
             cells += [estimate(entry[part]["per_seed"]).short for part in ("validation", "test")]
             cells += ["–" if epoch["mean"] is None else f"{epoch['mean']:.0f} ± {epoch['std']:.0f}"]
             details = [
-                ("schedule", terminal.schedule(entry["config"]).replace("  ", ", ")),
+                ("schedule", schedule(entry["config"]).replace("  ", ", ")),
                 ("keeps", _names(entry["selected"])),
                 ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
             ]
@@ -94,9 +91,9 @@ def outcomes(search: SearchRecord, folder: Path) -> Section:
     """How the trials ended."""
     path = folder / "outcomes.png"
     trials = {strategy: search.of(strategy) for strategy in search.strategies}
-    report_figures.outcomes(path, trials)
+    results.outcomes(path, trials)
     found = Counter(t.category for t in search.trials)
-    completed = sum(t.completed for t in search.trials)
+    completed = search.overview.completed
     said = [f"Every seed completed in {completed:,} of {count(len(search.trials), 'trial')}"]
     others = Counter({name: number for name, number in found.items() if name != "complete"})
     if others:
@@ -111,9 +108,9 @@ def outcomes(search: SearchRecord, folder: Path) -> Section:
         )
     caption = f"{'; '.join(said)}. Here, {'; '.join(meanings)}."
     blocks: list[Block] = [Picture(path, "Stacked bars: the endings of the trials of each strategy", caption)]
-    stopped = [t.optuna for t in search.trials if t.ending == "stopped"]
+    stopped = [t for t in search.trials if t.ending == "stopped"]
     if stopped:
-        reasons = Counter(str(trial.user_attrs.get("stopped", "unknown")) for trial in stopped)
+        reasons = Counter(trial.stopped or "unknown" for trial in stopped)
         why = listing([f"{reason} ({number:,})" for reason, number in reasons.most_common()])
         blocks.append(Text(f"Why trials were stopped: {why}."))
     return Section("How the trials ended", blocks)
@@ -126,7 +123,7 @@ def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
     if not best:
         return Section(title, [Text("No trial completed with every seed, so there is nothing to compare.")])
     path = folder / "pareto.png"
-    below = report_figures.pareto(path, {strategy: search.of(strategy) for strategy in search.strategies})
+    below = results.pareto(path, {strategy: search.of(strategy) for strategy in search.strategies})
     first, last = best[0], best[-1]
     ends = f"trial {first.number} of {first.strategy} at epoch {first.completion_epoch:.0f} with {_accuracy(first)}"
     if last is not first:
@@ -149,12 +146,12 @@ def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
     return Section(title, blocks)
 
 
-def _front(best: Sequence[TrialRecord]) -> Table:
+def _front(best: Sequence[LoggedTrial]) -> Table:
     """The members of the Pareto front, the most accurate first."""
     rows = [
         Line(
             [f"{t.strategy} #{t.number}", _accuracy(t), f"{t.completion_epoch:.1f}"],
-            [("schedule", terminal.schedule(t.optuna.params).replace("  ", ", ")), ("MLflow run", t.run_id)],
+            [("schedule", schedule(t.params).replace("  ", ", ")), ("MLflow run", t.run_id)],
         )
         for t in reversed(best)
     ]
@@ -165,7 +162,7 @@ def _front(best: Sequence[TrialRecord]) -> Table:
     return Table(("", "pruned accuracy", "completion epoch"), rows, caption)
 
 
-def _accuracy(trial: TrialRecord) -> str:
+def _accuracy(trial: LoggedTrial) -> str:
     return f"{points(trial.accuracy or 0.0)} %"
 
 
@@ -180,10 +177,10 @@ def space(search: SearchRecord, folder: Path) -> Section:
     blocks: list[Block] = []
     ended = {s: [t for t in search.of(s) if t.ending == "ended"] for s in search.strategies}
     enough = {s: trials for s, trials in ended.items() if len(trials) >= FEWEST_FOR_IMPORTANCE}
-    found = {s: values for s, trials in enough.items() if len(values := space_figures.importance(trials)) > 1}
+    found = {s: values for s, trials in enough.items() if len(values := importance(trials)) > 1}
     if found:
         path = folder / "importance.png"
-        space_figures.importances(path, found)
+        space_pictures.importances(path, found)
         first: dict[str, list[str]] = {}
         for strategy, values in found.items():
             first.setdefault(next(iter(values)), []).append(strategy)
@@ -201,7 +198,7 @@ def space(search: SearchRecord, folder: Path) -> Section:
             few_ended = "no trial" if not trials else f"only {count(len(trials), 'trial')}"
             blocks.append(Text(f"{few_ended} came to an end: too few for pictures of the space.".capitalize()))
             continue
-        order = list(found.get(strategy) or space_figures.scales(trials))
+        order = list(found.get(strategy) or space_pictures.scales(trials))
         if not order:
             blocks.append(Text("The study fixes all of its hyperparameters."))
             continue
@@ -211,10 +208,10 @@ def space(search: SearchRecord, folder: Path) -> Section:
 
 
 def _space_pictures(
-    strategy: str, trials: Sequence[TrialRecord], order: list[str], ranked: str, folder: Path
+    strategy: str, trials: Sequence[LoggedTrial], order: list[str], ranked: str, folder: Path
 ) -> list[Block]:
     slices, parallel = folder / f"slices_{strategy}.png", folder / f"parallel_{strategy}.png"
-    below = space_figures.slices(slices, trials, order)
+    below = space_pictures.slices(slices, trials, order)
     best = max((t for t in trials if t.completed), key=lambda t: t.accuracy or 0.0, default=None)
     at = f" The best completed trial is {best.number}, with {_accuracy(best)}." if best else ""
     blocks: list[Block] = [
@@ -224,10 +221,10 @@ def _space_pictures(
             f"{strategy}: pruned accuracy (validation) against each hyperparameter{ranked}.{at} {_below(below)}",
         )
     ]
-    common = [name for name in order if all(name in t.optuna.params for t in trials)]
+    common = [name for name in order if all(name in t.params for t in trials)]
     partial = "" if common == order else " Hyperparameters that only some of these trials have are left out."
     if len(common) > 1:
-        space_figures.parallel(parallel, trials, common)
+        space_pictures.parallel(parallel, trials, common)
         blocks.append(
             Picture(
                 parallel,
@@ -246,11 +243,11 @@ def separation(search: SearchRecord, folder: Path) -> Section:
     for strategy in search.strategies:
         trials = [t for t in search.of(strategy) if t.ending != "failed"]
         completed = sum(t.completed for t in trials)
-        if min(completed, len(trials) - completed) < FEWEST_FOR_A_RULE or not space_figures.scales(trials):
+        if min(completed, len(trials) - completed) < FEWEST_FOR_A_RULE or not space_pictures.scales(trials):
             silent.append(f"{strategy} ({completed:,} of {len(trials):,} completed)")
             continue
         path = folder / f"separation_{strategy}.png"
-        space_figures.separation(path, trials)
+        space_pictures.separation(path, trials)
         caption = (
             f"{strategy}: how many trials had which value, those with every seed complete ({completed:,}) upwards and "
             f"the others ({len(trials) - completed:,}) downwards."
@@ -285,7 +282,7 @@ def gates(search: SearchRecord, folder: Path) -> Section:
             continue
         path = folder / f"gates_{name}.png"
         with tempfile.TemporaryDirectory() as place:
-            source = search.artifact(trial.run_id, "gates.png", Path(place)) if trial.run_id else None
+            source = search.artifact(trial, "gates.png", Path(place))
             if source is None:
                 blocks.append(Text(f"MLflow holds no picture of trial {trial.number}, {what}."))
                 continue
@@ -309,7 +306,7 @@ def selection(search: SearchRecord, folder: Path, inputs: int | None) -> Section
     best, keep = str(search.result["winner"]), search.study["data"]["keep"]
     frequencies = {s: confirmed[s]["selection_frequency"] for s in search.strategies if s in confirmed}
     path = folder / "selection.png"
-    left_out = report_figures.stability(path, frequencies, keep)
+    left_out = results.stability(path, frequencies, keep)
     seeds = len(confirmed[best]["test"]["per_seed"])
     shared = shared_by_two_seeds(frequencies[best], seeds)
     always = sum(value == 1 for value in frequencies[best].values())

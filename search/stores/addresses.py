@@ -50,6 +50,19 @@ class Places:
     tracking_uri: str
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Where the results of searches are to be read: a folder, and the stores if they are not in it.
+
+    `storage` is Optuna's, None for `output`/optuna.db; `tracking_uri` is MLflow's, None for `MLFLOW_TRACKING_URI`, else
+    `output`/mlflow.db.
+    """
+
+    output: Path
+    storage: str | None = None
+    tracking_uri: str | None = None
+
+
 def places(output: Path, storage: str | None, tracking_uri: str | None) -> Places:
     """The databases in `output`, unless the user names others; for MLflow `MLFLOW_TRACKING_URI` counts, too.
 

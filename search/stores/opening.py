@@ -1,4 +1,4 @@
-"""The stores of MLflow and Optuna: where they are by default, whether they are there, their errors, runs by a tag.
+"""The stores of MLflow and Optuna: where they are by default, whether they are there, their errors.
 
 Both libraries would make a SQLite file that is not there, and try an unusable one for over a minute.
 """
@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -69,23 +66,16 @@ def _open(path: Path) -> None:
 
 
 @contextmanager
-def readable(address: str) -> Iterator[None]:
-    """Turns what goes wrong in reading a store into a `StudyError` of one sentence."""
+def readable(address: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turns what goes wrong in reading a store into a `StudyError` of one sentence.
+
+    Args:
+        address: of the store.
+        errors: that the library which reads it raises, besides those of databases and files.
+    """
+    caught: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, KeyError, *errors)
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, KeyError) as error:
+    except caught as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise StudyError(without_password(f"the store {address} cannot be read: {reason}")) from error
-
-
-def runs_with(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
-    """All runs of an experiment with this tag, newest first."""
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        order = ["attributes.start_time DESC"]
-        page = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=order, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs

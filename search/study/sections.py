@@ -1,20 +1,34 @@
 """The sections of a study file as validated models: what may stand in each, its default and its limits."""
 
-from typing import Any, Literal
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pruning_core.config import TrialConfig
+from search.study.early_stopping import STOPPING_RULES
 from search.study.entries import check_hyperparameter
 from search.study.errors import StudyError
+from search.study.samplers import SAMPLERS
 
 OBJECTIVES = ("pruned_accuracy", "completion_epoch")
-ONE_OBJECTIVE = ("cmaes",)
 
 
 def _as_in_trial(name: str) -> Any:
     """The default, the limits and the meaning that `TrialConfig` gives to ``name``."""
     return TrialConfig.model_fields[name]
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A validator that takes the names that are known when a study is read."""
+
+    def check(name: str) -> str:
+        *others, last = map(repr, names)
+        if name not in names:
+            raise ValueError(f"must be {', '.join(others)} or {last}")
+        return name
+
+    return check
 
 
 class Section(BaseModel):
@@ -91,14 +105,12 @@ class Search(Section):
     """How the space is searched."""
 
     trials: int = Field(40, ge=1, description="how many trials the search has")
-    sampler: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = Field(
-        "tpe", description="what proposes the next trial"
-    )
+    sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = Field("tpe", description="what proposes the next trial")
     objective: tuple[str, ...] | str = Field(
         "pruned_accuracy", description="what is maximised; with completion_epoch, which is minimised, a Pareto set"
     )
     confirm_seeds: int = Field(16, ge=1, description="fresh seeds that confirm the best of each strategy")
-    early_stopping: Literal["hopeless", "asha", "median", "none"] = Field(
+    early_stopping: Annotated[str, AfterValidator(one_of(STOPPING_RULES))] = Field(
         "hopeless", description="which trials are stopped before their end"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler, not of the trials")
@@ -115,10 +127,11 @@ class Search(Section):
 
     @model_validator(mode="after")
     def _sampler_fits(self) -> "Search":
-        if len(self.objectives) > 1 and self.sampler in ONE_OBJECTIVE:
+        if len(self.objectives) > 1 and not SAMPLERS[self.sampler].several_objectives:
+            *others, last = (name for name, kind in SAMPLERS.items() if kind.several_objectives)
             raise StudyError(
                 f"search.sampler = {self.sampler!r} takes one objective only: "
-                f"for search.objective = [{', '.join(self.objectives)}] it must be tpe, gp, random, qmc or grid"
+                f"for search.objective = [{', '.join(self.objectives)}] it must be {', '.join(others)} or {last}"
             )
         return self
 

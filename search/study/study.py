@@ -21,18 +21,10 @@ from pruning_core.hyperparameters import Choices, Range
 from pruning_core.strategies import STRATEGIES
 from search.study.entries import Entry, check_hyperparameter, parse_entry, plain_entry
 from search.study.errors import StudyError, sentence
-from search.study.sections import Data, Network, Resources, Search, Section, Training
+from search.study.sections import Data, Network, Resources, Search, Section, Training, one_of
 from search.study.space import Point, Space
 
-
-def _known_strategy(name: str) -> str:
-    *others, last = map(repr, STRATEGIES)
-    if name not in STRATEGIES:
-        raise ValueError(f"must be {', '.join(others)} or {last}")
-    return name
-
-
-StrategyName = Annotated[str, AfterValidator(_known_strategy)]
+StrategyName = Annotated[str, AfterValidator(one_of(STRATEGIES))]
 
 
 class Study(Section):

@@ -16,25 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import ray
 import torch
-from ray._private.grpc_utils import init_grpc_channel
-from ray._private.services import canonicalize_bootstrap_address
-from ray._private.utils import get_num_cpus
-from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoRequest  # type: ignore[attr-defined]
-from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import pruning_core
-import search
-from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import Dataset
-from pruning_core.training import train
 from search.stores.addresses import SECONDS_TO_ANSWER, check_reachable
 from search.study import Study, StudyError
-from search.study.sections import Resources
+from search.train.private import HeadError, bootstrap_address, cpus_here, nodes_of_head
 
 OBJECT_STORE_BYTES = 256 * 2**20
 SECONDS_TO_LOOK = 60
@@ -70,7 +61,7 @@ def started_ray(study: Study, data: Dataset, output: Path, address: str | None) 
     with ThreadPoolExecutor(1) as thread:
         try:
             if address is None:
-                here = {"CPU": get_num_cpus(), "GPU": torch.cuda.device_count()}
+                here = {"CPU": cpus_here(), "GPU": torch.cuda.device_count()}
                 check_resources(study, [Node("", socket.gethostname(), "", here)])
                 rows = data.train.x.numel() * data.train.x.element_size()
                 yield thread.submit(_start_here, OBJECT_STORE_BYTES + 4 * rows).result
@@ -87,7 +78,7 @@ def _start_here(object_store_bytes: int) -> None:
 
 def _join(address: str, study: Study, output: Path) -> None:
     check_resources(study, ask_head(address))
-    packages = [str(Path(package.__path__[0])) for package in (pruning_core, search)]
+    packages = [str(Path(pruning_core.__path__[0])), str(Path(__file__).parents[1])]
     try:
         _init(address=address, runtime_env={"py_modules": packages, "excludes": ["__pycache__"]})
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -110,15 +101,6 @@ def living_nodes() -> list[Node]:
     ]
 
 
-def slots(resources: Resources) -> int:
-    """How many trials can run at once on the nodes that this process has joined, at least 1."""
-    wanted = {name: amount for name, amount in (("CPU", resources.cpu), ("GPU", resources.gpu)) if amount}
-    each = [
-        min(int(node.resources.get(name, 0) / amount) for name, amount in wanted.items()) for node in living_nodes()
-    ]
-    return max(1, sum(each)) if wanted else 1
-
-
 def find_head(address: str) -> str:
     """The HOST:PORT that `--address` stands for.
 
@@ -128,7 +110,7 @@ def find_head(address: str) -> str:
     if address.startswith("ray://"):
         raise StudyError(f"--address {address} must be {ADDRESS}; from elsewhere, submit the search as a Ray job")
     try:
-        head = canonicalize_bootstrap_address(address)
+        head = bootstrap_address(address)
     except (ValueError, ConnectionError, OSError):
         head = None
     host, _, port = (head or "").rpartition(":")
@@ -146,20 +128,13 @@ def ask_head(address: str) -> list[Node]:
         StudyError: no Ray head answers, it refuses the token, or this machine is none of its nodes.
     """
     try:
-        with init_grpc_channel(address) as channel:
-            head = NodeInfoGcsServiceStub(channel)
-            answer = head.GetAllNodeInfo(GetAllNodeInfoRequest(), timeout=SECONDS_TO_ANSWER)
-    except grpc.RpcError as error:
-        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+        nodes = [Node(*node) for node in nodes_of_head(address, SECONDS_TO_ANSWER)]
+    except HeadError as error:
+        if error.status == "unauthenticated":
             raise StudyError(f"--address {address} refuses this token: {_token_advice()}") from None
-        raise StudyError(f"--address {address} is no Ray head: {error.code().name.lower()}") from None
+        raise StudyError(f"--address {address} is no Ray head: {error.status}") from None
     except (RayError, RuntimeError) as error:
         raise StudyError(f"--address {address} needs a token: {_token_advice()} ({error})") from None
-    nodes = [
-        Node(n.node_id.hex(), n.node_manager_hostname, n.node_manager_address, dict(n.resources_total))
-        for n in answer.node_info_list
-        if n.state == 0
-    ]
     if not any(_is_here(node.address) for node in nodes):
         names = ", ".join(node.name for node in nodes)
         raise StudyError(
@@ -261,52 +236,3 @@ def _problem(seen: Any) -> str:
         return ""
     except RayError as error:
         return f"an error ({' '.join(str(error).split())[-300:]})"
-
-
-def measure_resources(study: Study, data: Dataset) -> Resources:
-    """What `resources: auto` stands for here: the share of a node with which most epochs are trained in all.
-
-    The library's default trial of the study trains for about a second with 1, 2, 4, ... threads of the smallest node,
-    and on a GPU if there is one. CPU: the number of threads with which all nodes together, no more trials at once than
-    the study has, train the most epochs a second. GPU: as many trials on each as fit into 90 % of its memory and have a
-    core each, if the GPUs train more epochs a second than the cores, sharing taken to gain nothing.
-    """
-    nodes = living_nodes()
-    config, trials = study.trial_config(), study.search.trials
-    part = ray.put(data.without_test())
-    cores = [int(node.resources.get("CPU", 0)) for node in nodes]
-    smallest = min(count for count in cores if count) if any(cores) else 1
-    threads = [2**k for k in range(smallest.bit_length())]
-    pace = ray.remote(_pace)
-    paces = ray.get(pace.options(num_cpus=smallest, num_gpus=0).remote(config, part, threads, "cpu"))
-
-    def epochs_a_second(count: int) -> float:
-        return min(trials, sum(n // count for n in cores)) / paces[count][0]
-
-    best = max(threads, key=epochs_a_second)
-    with_gpus = [node for node in nodes if node.resources.get("GPU")]
-    if not with_gpus:
-        return Resources(cpu=best, gpu=0)
-    gpus = sum(int(node.resources["GPU"]) for node in with_gpus)
-    seconds, used = ray.get(pace.options(num_cpus=1, num_gpus=1).remote(config, part, [1], "cuda"))[1]
-    if gpus / seconds < epochs_a_second(best):
-        return Resources(cpu=best, gpu=0)
-    cores_each = min(int(node.resources["CPU"] / node.resources["GPU"]) for node in with_gpus)
-    sharing = max(1, min(int(0.9 / used), cores_each))
-    return Resources(cpu=1, gpu=int(10_000 / sharing) / 10_000)
-
-
-def _pace(config: TrialConfig, data: Dataset, threads: Sequence[int], device: str) -> dict[int, tuple[float, float]]:
-    """Runs on a node: threads -> seconds per epoch of a trial, and the fraction of the GPU's memory that is in use."""
-    paces = {}
-    for count in threads:
-        torch.set_num_threads(count)
-        run = iter(train(config, data, range(config.seeds), device=device))
-        next(run)
-        started, epochs = time.perf_counter(), 0
-        while time.perf_counter() - started < 1 and next(run, None) is not None:
-            epochs += 1
-        seconds = (time.perf_counter() - started) / max(1, epochs)
-        free, total = torch.cuda.mem_get_info() if device == "cuda" else (1, 1)
-        paces[count] = (seconds, 1 - free / total)
-    return paces

@@ -3,34 +3,31 @@
 Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have something to do.
 """
 
-import json
-import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import ray
 import torch
-from optuna.trial import FrozenTrial, TrialState
-from safetensors.numpy import load_file, save
 
 from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
 from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import Dataset
-from pruning_core.progress import best_complete
+from pruning_core.progress import best_complete, summary
 from pruning_core.training import Training, train
-from search.propose.optuna_trials import completed_fraction, last_accuracy
 from search.study import Study
 from search.study.sections import Resources
-from search.train.cluster import slots
+from search.train.devices import device_of
+from search.train.kit import Kit, pack
+from search.train.resources import slots
+from search.trials.ranking import Merit, merit, ranked
+from search.trials.result import FIRST_FRESH_SEED
+from search.trials.trial import Trial
 
-FIRST_FRESH_SEED = 1_000_000
 CANDIDATES = 3
 FEWEST_SEEDS = 8
-PLAIN, TENSORS = "network.json", "network.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Confirmed:
     `network` is that of the complete seed with the highest validation accuracy; the test part has no say in it.
     """
 
-    trial: FrozenTrial
+    trial: Trial
     config: dict[str, Any]
     outcome: dict[str, float]
     completion_epochs: list[int | None]
@@ -51,6 +48,10 @@ class Confirmed:
     selected: list[list[str]]
     replica_epochs: int
     network: PrunedReplica | None
+
+    def merit(self) -> Merit:
+        """How good it is: completion with fresh seeds first, then validation; never test."""
+        return merit(self.outcome["complete"], float(np.mean(self.validation)))
 
     def kept(self) -> list[str]:
         """The n units that most of the seeds keep, most frequent first."""
@@ -64,8 +65,8 @@ class Confirmed:
         return {
             "config": self.config,
             "trial": self.trial.number,
-            "validation": _summary(self.validation),
-            "test": _summary(self.test),
+            "validation": summary(np.array(self.validation)),
+            "test": summary(np.array(self.test)),
             "outcome": self.outcome,
             "completion_epoch": {
                 "mean": float(np.mean(epochs)) if epochs else None,
@@ -76,17 +77,9 @@ class Confirmed:
         }
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
-    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": list(values)}
-
-
-def candidates(trials: Sequence[FrozenTrial], strategy: str) -> list[FrozenTrial]:
-    """A strategy's trials, best first: those of which every seed completed by accuracy, then the most complete."""
-    mine = [
-        t for t in trials if t.params["strategy"] == strategy and t.state in (TrialState.COMPLETE, TrialState.PRUNED)
-    ]
-
-    return sorted(mine, key=lambda t: (completed_fraction(t), last_accuracy(t) or 0.0), reverse=True)
+def candidates(trials: Sequence[Trial], strategy: str) -> list[Trial]:
+    """A strategy's trials that did not fail, best first."""
+    return ranked([trial for trial in trials if trial.strategy == strategy])
 
 
 def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
@@ -97,11 +90,16 @@ def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], re
     """
     assert data.test is not None
     torch.set_num_threads(resources.threads)
-    run = train(TrialConfig(**config), data.without_test(), seeds, device=resources.device)
+    run = train(TrialConfig(**config), data.without_test(), seeds, device=device_of(resources.device))
     for _ in run:
         pass
     test = run.accuracy(data.test)
     return {**run.result(), "test_per_seed": test, "network": best_network(run, test)}
+
+
+def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
+    """Runs on a node."""
+    return train_afresh(config, kit.open(), seeds, resources)
 
 
 def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None:
@@ -123,26 +121,7 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None
     )
 
 
-def write_network(folder: Path, network: PrunedReplica | None) -> None:
-    """Writes a network as JSON and safetensors in place of what `folder` held; None leaves nothing there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if network is None:
-        return
-    folder.mkdir(parents=True)
-    (folder / TENSORS).write_bytes(save(network.tensors))
-    plain = {field.name: getattr(network, field.name) for field in fields(network) if field.name != "tensors"}
-    (folder / PLAIN).write_text(json.dumps(plain, indent=1))
-
-
-def read_network(folder: Path) -> PrunedReplica | None:
-    """What `write_network` wrote; None where there is nothing."""
-    if not (folder / PLAIN).exists():
-        return None
-    plain = json.loads((folder / PLAIN).read_text())
-    return PrunedReplica(**{**plain, "inputs": tuple(plain["inputs"])}, tensors=load_file(folder / TENSORS))
-
-
-def confirm(study: Study, trials: Sequence[FrozenTrial], data: Dataset) -> dict[str, Confirmed]:
+def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, Confirmed]:
     """Confirms the best trial of each strategy that has one.
 
     The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
@@ -155,8 +134,8 @@ def confirm(study: Study, trials: Sequence[FrozenTrial], data: Dataset) -> dict[
         data: the data with its test part.
     """
     chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
-    data_ref = ray.put(data)
-    task = ray.remote(train_afresh).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
+    kit = pack(data)
+    task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
     attempted = [trial for best in chosen.values() for trial in best]
     size = seeds_per_task(len(seeds), len(attempted), slots(study.resources))
@@ -164,17 +143,16 @@ def confirm(study: Study, trials: Sequence[FrozenTrial], data: Dataset) -> dict[
     # The longest first: the shortest ones then even out when the workers come to their end.
     tasks = {
         trial.number: [
-            task.remote(study.trial_config(trial.params).model_dump(), data_ref, piece, study.resources)
-            for piece in pieces
+            task.remote(study.trial_config(trial.params).model_dump(), kit, piece, study.resources) for piece in pieces
         ]
-        for trial in sorted(attempted, key=lambda trial: -trial.user_attrs["epochs_run"])
+        for trial in sorted(attempted, key=lambda trial: -trial.epochs_run)
     }
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
         attempts = [_join(trial, ray.get(tasks[trial.number])) for trial in best]
         if attempts:
             replica_epochs = sum(attempt.replica_epochs for attempt in attempts)
-            confirmed[strategy] = replace(max(attempts, key=_rank), replica_epochs=replica_epochs)
+            confirmed[strategy] = replace(max(attempts, key=Confirmed.merit), replica_epochs=replica_epochs)
     return confirmed
 
 
@@ -192,12 +170,7 @@ def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
     return size
 
 
-def _rank(attempt: Confirmed) -> tuple[float, float]:
-    """Completion first, then validation; never test."""
-    return attempt.outcome["complete"], float(np.mean(attempt.validation))
-
-
-def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
+def _join(trial: Trial, parts: list[dict[str, Any]]) -> Confirmed:
     weights = [len(part["seeds"]) for part in parts]
     outcomes = parts[0]["outcome"].keys()
 
@@ -219,6 +192,6 @@ def _join(trial: FrozenTrial, parts: list[dict[str, Any]]) -> Confirmed:
     )
 
 
-def winner(confirmed: dict[str, Confirmed]) -> str | None:
+def winner(confirmed: Mapping[str, Confirmed]) -> str | None:
     """The strategy that completes with every fresh seed and is the most accurate on validation (never on test)."""
-    return max(confirmed, key=lambda strategy: _rank(confirmed[strategy]), default=None)
+    return max(confirmed, key=lambda strategy: confirmed[strategy].merit(), default=None)

@@ -4,19 +4,14 @@ A batch of small networks costs less than its parts: the same few dozen calls mo
 of it: each trial reports, is stopped and taken up again by itself.
 """
 
-import json
-import pickle
 import shutil
-import tempfile
 import threading
 import time
 import traceback
-import zipfile
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,26 +21,15 @@ from pruning_core.inner_loop import InnerLoop, aligned, equal_batches, step_byte
 from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, default_batch, train, train_epoch
 from search.study import Study
-from search.trials.folder import checkpoints, trial_folder
+from search.train.devices import device_of
+from search.trials.checkpoint import PARTIAL, Checkpoint, read_checkpoints, trial_folder, write_checkpoint
+from search.trials.order import Order, Report
 
 JOINED_BYTES = 10 * 2**20
 JOINED_REPLICAS = {"cpu": 32, "cuda": 128}
 TRIALS_IN_TURN = 12
-STATE = "state.pt"
-PARTIAL = "partial_"
 CURVE_POINTS = 10
 SECONDS_TO_ASK_AGAIN = 30
-FAILURE = {
-    "epoch": 0,
-    "total_loss": float("nan"),
-    "pruned_accuracy": float("nan"),
-    "curve": [],
-    "completed": 0.0,
-    "completion_epoch": float("nan"),
-    "active": float("nan"),
-    "ended": True,
-    "stopped": "",
-}
 
 
 def trials_together(study: Study, data: Dataset, workers: int, trials: int) -> int:
@@ -79,8 +63,8 @@ class Member:
     keeps it out of batches after one of them failed.
     """
 
-    config: Mapping[str, Any]
-    asked: Future[dict[str, Any]] | None = None
+    order: Order
+    asked: Future[Report] | None = None
     last_asked: float = 0.0
     run: Training | None = None
     reported: float = 0.0
@@ -88,9 +72,9 @@ class Member:
 
     @property
     def folder(self) -> Path:
-        return trial_folder(Path(self.config["folder"]), self.config["number"])
+        return trial_folder(Path(self.order.terms.folder), self.order.number)
 
-    def answer(self, result: dict[str, Any] | BaseException) -> None:
+    def answer(self, result: Report | BaseException) -> None:
         asked, self.asked = self.asked, None
         if asked is None:
             return
@@ -106,28 +90,28 @@ class Engine:
     Args:
         data: the data without its test part.
         threads: of the CPU that a training step may use.
-        device: `cpu` or `cuda`.
+        device: `cpu` or `cuda`, see `device_of`.
         abandoned: called when for so many seconds nobody has asked.
     """
 
     def __init__(
         self, data: Dataset, threads: int, device: str, abandoned: tuple[float, Callable[[], object]] | None = None
     ) -> None:
-        self.data = data.to(torch.device(device))
+        self.device = device_of(device)
+        self.data = data.to(self.device)
         self.threads = threads
-        self.device = device
         self.abandoned = abandoned
         self.members: dict[int, Member] = {}
         self.changed = threading.Condition()
         self.joined: dict[tuple[Member, ...], InnerLoop] = {}
         threading.Thread(target=self._work, name="training", daemon=True).start()
 
-    def join(self, config: Mapping[str, Any], expected: Sequence[int]) -> bool:
+    def join(self, order: Order, expected: Sequence[int]) -> bool:
         """Takes a trial in, unless the trials here are no longer the `expected` ones."""
         with self.changed:
             if list(expected) != self.trials():
                 return False
-            member = self.members.setdefault(config["number"], Member(config))
+            member = self.members.setdefault(order.number, Member(order))
             member.last_asked = time.monotonic()
             return True
 
@@ -140,22 +124,15 @@ class Engine:
                     del self.members[number]
             return list(self.members)
 
-    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def report(self, order: Order) -> Report:
         """Trains a trial until it has something to report, and returns that.
 
-        A report holds `epoch`, `total_loss` and `pruned_accuracy` (means over the replicas), `curve` (pairs of epoch
-        and that accuracy, at each tenth of `epochs` and now), `completed` (fraction of the replicas),
-        `completion_epoch` (mean, in which an incomplete replica counts as if it completed at the end of `epochs`),
-        `active` (mean), `ended` (whether the trial came to its own end), `stopped` (why it was given up, or "") and
-        `error` (the traceback of what the training raised, or ""). What the training raises is thus the trial's own
-        failure; an error of any other kind is raised here: a fault of the machine.
-
-        Args:
-            config: see `trainable.prune`.
+        What the training raises is the trial's own failure; an error of any other kind is raised here: a fault of the
+        machine.
         """
-        asked: Future[dict[str, Any]] = Future()
+        asked: Future[Report] = Future()
         with self.changed:
-            member = self.members.setdefault(config["number"], Member(config))
+            member = self.members.setdefault(order.number, Member(order))
             member.asked, member.last_asked = asked, time.monotonic()
             self.changed.notify()
         return asked.result()
@@ -192,25 +169,25 @@ class Engine:
             self._epoch(group)
 
     def _kind(self, member: Member) -> Hashable:
-        if member.run is None or member.alone or (self.device == "cpu" and self.threads > 1):
+        if member.run is None or member.alone or (self.device.type == "cpu" and self.threads > 1):
             return member
         return member.run.loop.kind or member
 
-    def _end(self, member: Member, result: dict[str, Any] | BaseException) -> None:
+    def _end(self, member: Member, result: Report | BaseException) -> None:
         with self.changed:
-            self.members.pop(member.config["number"], None)
+            self.members.pop(member.order.number, None)
             member.answer(result)
 
     def _begin(self, member: Member) -> None:
         """Prepares a trial, or brings it back to its newest checkpoint."""
-        config = member.config
+        first_seed = member.order.terms.first_seed
         try:
-            trial_config = TrialConfig.model_validate_json(config["hyperparameters"])
-            seeds = range(config["first_seed"], config["first_seed"] + trial_config.seeds)
+            trial_config = TrialConfig.model_validate_json(member.order.hyperparameters)
+            seeds = range(first_seed, first_seed + trial_config.seeds)
             member.run = train(trial_config, self.data, seeds, device=self.device)
             stopped = restore(member.run, member.folder)
         except Exception:
-            self._end(member, FAILURE | {"error": traceback.format_exc()})
+            self._end(member, Report.failure(traceback.format_exc()))
             return
         member.reported = time.monotonic()
         if stopped or member.run.finished:
@@ -227,15 +204,16 @@ class Engine:
             train_epoch(runs, loop)
         except Exception:
             if len(group) == 1:
-                self._end(group[0], FAILURE | {"error": traceback.format_exc()})
+                self._end(group[0], Report.failure(traceback.format_exc()))
                 return
             for member in group:  # whose failure it is shows when each goes on from its checkpoint by itself
                 member.run, member.alone = None, True
             return
         for member, run in zip(group, runs, strict=True):
-            hopeless = member.config["stop_hopeless"] and not run.finished
+            terms = member.order.terms
+            hopeless = terms.stop_hopeless and not run.finished
             stopped = (run.history.hopeless() or "") if hopeless else ""
-            waited = time.monotonic() - member.reported >= member.config["report_after"]
+            waited = time.monotonic() - member.reported >= terms.report_after
             if stopped or run.finished or (waited and len(run.history) % _curve_step(run.config) == 0):
                 self._report(member, stopped)
 
@@ -247,52 +225,38 @@ class Engine:
             self._end(member, error)
             return
         member.reported = time.monotonic()
-        if result["ended"]:
+        if result.ended:
             self._end(member, result)
         else:
             with self.changed:
                 member.answer(result)
 
 
-def report(run: Training, stopped: str, folder: Path) -> dict[str, Any]:
-    """The report of the last epoch, after a checkpoint of it; from then on the checkpoint before it is gone.
-
-    A checkpoint is what the trial has come to (see `History.write`) and the state to go on from, in the trial's own
-    folder; only the newest stays. Tune knows nothing of it: its own ones are bound to its last snapshot, which is
-    seconds old when the driver dies.
-    """
+def report(run: Training, stopped: str, folder: Path) -> Report:
+    """The report of the last epoch, after a checkpoint of it."""
+    write_checkpoint(run, stopped, folder)
     last = run.history.records[-1]
-    checkpoint = folder / f"checkpoint_{last.epoch:06d}"
-    if not checkpoint.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
-        run.history.write(partial, run.selected())
-        torch.save({"training": run.state_dict(), "stopped": stopped}, partial / STATE)
-        partial.rename(checkpoint)
-    for older in checkpoints(folder)[1:]:
-        shutil.rmtree(older, ignore_errors=True)
-    return {
-        "epoch": last.epoch,
-        "total_loss": float(last.total_loss.mean()),
-        "pruned_accuracy": float(last.pruned_accuracy.mean()),
-        "curve": _curve(run),
-        "completed": float(last.complete.mean()),
-        "completion_epoch": _completion_epoch(run),
-        "active": float(last.active.mean()),
-        "ended": run.finished or bool(stopped),
-        "stopped": stopped,
-        "error": "",
-    }
+    return Report(
+        epoch=last.epoch,
+        total_loss=float(last.total_loss.mean()),
+        pruned_accuracy=float(last.pruned_accuracy.mean()),
+        curve=_curve(run),
+        completed=float(last.complete.mean()),
+        completion_epoch=_completion_epoch(run),
+        active=float(last.active.mean()),
+        ended=run.finished or bool(stopped),
+        stopped=stopped,
+    )
 
 
 def _curve_step(config: TrialConfig) -> int:
     return max(1, config.epochs // CURVE_POINTS)
 
 
-def _curve(run: Training) -> list[tuple[int, float]]:
+def _curve(run: Training) -> tuple[tuple[int, float], ...]:
     step, records = _curve_step(run.config), run.history.records
     shown = [*records[step - 1 :: step], records[-1]]
-    return [(record.epoch, float(record.pruned_accuracy.mean())) for record in shown]
+    return tuple((record.epoch, float(record.pruned_accuracy.mean())) for record in shown)
 
 
 def _completion_epoch(run: Training) -> float:
@@ -307,13 +271,9 @@ def restore(run: Training, folder: Path) -> str:
     """
     for partial in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(partial, ignore_errors=True)
-    for checkpoint in checkpoints(folder):
-        try:
-            json.loads((checkpoint / "trial.json").read_text())
-            state = torch.load(checkpoint / STATE, weights_only=True, map_location=run.settled_R.device)
-        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError):
-            shutil.rmtree(checkpoint, ignore_errors=True)
-            continue
-        run.load_state_dict(state["training"])
-        return state["stopped"]
+    for checkpoint in read_checkpoints(folder, run.settled_R.device):
+        if isinstance(checkpoint, Checkpoint):
+            run.load_state_dict(checkpoint.training)
+            return checkpoint.stopped
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return ""

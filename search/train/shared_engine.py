@@ -5,7 +5,7 @@ Knows Ray but not Tune, whose import would cost each of them a second.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,9 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from search.train.kit import Kit
+from search.trials.order import Order, Report, Terms
 
 SECONDS_UNTIL_ABANDONED = 600
 ENGINE = "engine"
@@ -24,22 +27,22 @@ SECONDS_TO_LOOK_AGAIN = 0.1
 class SharedEngine:
     """An `Engine` in a process of its own. It ends when no trial has asked it for a while: its search is dead."""
 
-    def __init__(self, threads: int, device: str, gpus: str, data: list[ray.ObjectRef]) -> None:
+    def __init__(self, terms: Terms, gpus: str, kit: Kit) -> None:
         if gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus
         from search.train.engine import Engine
 
         abandoned = (SECONDS_UNTIL_ABANDONED, lambda: os._exit(0))
-        self.engine = Engine(ray.get(data[0]), threads, device, abandoned)
+        self.engine = Engine(kit.open(), terms.threads, terms.device, abandoned)
 
-    def join(self, config: Mapping[str, Any], expected: list[int]) -> bool:
-        return self.engine.join(config, expected)
+    def join(self, order: Order, expected: list[int]) -> bool:
+        return self.engine.join(order, expected)
 
     def trials(self) -> list[int]:
         return self.engine.trials()
 
-    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return self.engine.report(config)
+    def report(self, order: Order) -> Report:
+        return self.engine.report(order)
 
 
 @dataclass(frozen=True)
@@ -48,26 +51,24 @@ class Remote:
 
     actor: Any
 
-    def report(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = ray.get(self.actor.report.remote(config))
-        return result
+    def report(self, order: Order) -> Report:
+        report: Report = ray.get(self.actor.report.remote(order))
+        return report
 
 
-def shared_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> Remote:
+def shared_engine(order: Order, kit: Kit) -> Remote:
     """The engine of this node, and of the GPUs that Ray gave this trial, that has the fewest trials."""
     node = ray.get_runtime_context().get_node_id()
     gpus = ",".join(map(str, ray.get_gpu_ids()))
-    names = [f"{ENGINE} {worker} on {gpus or 'CPUs'} of {node}" for worker in range(workers(config["worker"], node))]
+    names = [f"{ENGINE} {worker} on {gpus or 'CPUs'} of {node}" for worker in range(workers(order.terms, node))]
     while True:
         with suppress(ActorDiedError, ActorUnavailableError, ValueError):  # one was killed just now
-            if engine := _joined_engine(config, data, names, gpus, node):
+            if engine := _joined_engine(order, kit, names, gpus, node):
                 return Remote(engine)
         time.sleep(SECONDS_TO_LOOK_AGAIN)
 
 
-def _joined_engine(
-    config: Mapping[str, Any], data: list[ray.ObjectRef], names: Sequence[str], gpus: str, node: str
-) -> Any | None:
+def _joined_engine(order: Order, kit: Kit, names: Sequence[str], gpus: str, node: str) -> Any | None:
     """The one of these engines with the fewest trials, started if need be; None if its trials are others meanwhile.
 
     So trials that start at the same moment see each other.
@@ -75,7 +76,7 @@ def _joined_engine(
     running = set(list_named_actors())
     engines = [ray.get_actor(name) if name in running else None for name in names]
     trials: list[list[int]] = [ray.get(e.trials.remote()) if e else [] for e in engines]
-    best = min(range(len(names)), key=lambda i: len(set(trials[i]) - {config["number"]}))
+    best = min(range(len(names)), key=lambda i: len(set(trials[i]) - {order.number}))
     actor: Any = ray.remote(SharedEngine).options(
         name=names[best],
         num_cpus=0,
@@ -84,16 +85,16 @@ def _joined_engine(
         get_if_exists=True,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
-    engine = actor.remote(config["threads"], config["device"], gpus, data)
-    return engine if ray.get(engine.join.remote(config, trials[best])) else None
+    engine = actor.remote(order.terms, gpus, kit)
+    return engine if ray.get(engine.join.remote(order, trials[best])) else None
 
 
-def workers(worker: Mapping[str, float], node: str) -> int:
+def workers(terms: Terms, node: str) -> int:
     """How many workers a GPU has room for, or where they train on CPUs, a node."""
-    if worker["gpu"]:
-        return max(1, int(1 / worker["gpu"]))
+    if terms.gpu:
+        return max(1, int(1 / terms.gpu))
     cores = next(entry["Resources"].get("CPU", 1) for entry in ray.nodes() if entry["NodeID"] == node)
-    return max(1, int(cores / worker["cpu"]))
+    return max(1, int(cores / terms.cpu))
 
 
 def stop_engines() -> None:

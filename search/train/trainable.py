@@ -7,10 +7,11 @@ Optuna nor MLflow.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 
+from search.train.kit import Kit
 from search.train.shared_engine import Remote, shared_engine
+from search.trials.order import Order, Terms
 
 if TYPE_CHECKING:
     from search.train.engine import Engine
@@ -18,30 +19,29 @@ if TYPE_CHECKING:
 _own_engine: "Engine | None" = None
 
 
-def prune(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> None:
-    """Has one trial trained and reports to Tune at its end and now and then on the way (see `Engine.report`).
+def prune(config: Mapping[str, Any], kit: Kit) -> None:
+    """Has one trial trained and reports to Tune at its end and now and then on the way.
 
     The last report says `done`, so that Tune does not ask for another one.
 
     Args:
-        config: `number`, `folder` (of the search), `hyperparameters` (a `TrialConfig` in JSON), `first_seed`,
-            `threads`, `device`, `stop_hopeless`, `report_after`: the seconds that pass before the next tenth of the
-            epochs is reported; `together`: how many trials share a worker, and `worker`: how much of `cpu` and `gpu`
-            that is.
-        data: a reference to the data without its test part.
+        config: `number` and `order`, an `Order` as text.
+        kit: what the worker needs.
     """
-    engine: Engine | Remote = own_engine(config, data) if config["together"] == 1 else shared_engine(config, data)
-    result: dict[str, Any] = {"ended": False}
-    while not result["ended"]:
-        result = engine.report(config)
-        tune.report({**result, "done": result["ended"]})
+    order = Order.read(config["order"])
+    engine: Engine | Remote = own_engine(order.terms, kit) if order.terms.together == 1 else shared_engine(order, kit)
+    ended = False
+    while not ended:
+        report = engine.report(order)
+        ended = report.ended
+        tune.report({**report.as_dict(), "done": ended})
 
 
-def own_engine(config: Mapping[str, Any], data: list[ray.ObjectRef]) -> "Engine":
+def own_engine(terms: Terms, kit: Kit) -> "Engine":
     """The engine of this process, for trials that share nothing."""
     global _own_engine
     from search.train.engine import Engine
 
     if _own_engine is None:
-        _own_engine = Engine(ray.get(data[0]), config["threads"], config["device"])
+        _own_engine = Engine(kit.open(), terms.threads, terms.device)
     return _own_engine

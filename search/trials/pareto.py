@@ -7,9 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from optuna.trial import FrozenTrial
-
-from search.propose.optuna_trials import completed
+from search.trials.trial import Trial
 
 
 class Timed(Protocol):
@@ -54,12 +52,12 @@ def front(trials: Iterable[AnyTimed]) -> list[AnyTimed]:
     return found
 
 
-def points(trials: Sequence[FrozenTrial]) -> list[Point]:
+def points(trials: Sequence[Trial]) -> list[Point]:
     """The completed ones of the trials of a search with the objectives `pruned_accuracy` and `completion_epoch`."""
-    return [Point(t.number, t.params["strategy"], *t.values) for t in trials if completed(t)]
+    return [Point(t.number, t.strategy, t.values[0], t.values[1]) for t in trials if t.completed]
 
 
-def pareto_set(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+def pareto_set(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """The entry `pareto` of `deeppp search --json`, the most accurate first; `run_id` is still to be filled in."""
     return [
         {

@@ -1,7 +1,10 @@
-"""A search over several n: its result n by n."""
+"""The result of a search, as `deeppp search --json` writes it, n by n."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+FIRST_FRESH_SEED = 1_000_000
+"""The first of the seeds that confirm the best trials: none of them has trained in the search."""
 
 
 def by_keep(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import make_url
-
-from search.stores.opening import runs_with
 
 PARENT, SEARCH, OUTPUT = "mlflow.parentRunId", "deeppp.search", "deeppp.output"
 BEST, PARETO = "best", "pareto"
@@ -24,6 +23,19 @@ class Child:
     logged: str = ""
     opened: bool = False
     marks: set[str] = field(default_factory=set)
+
+
+def runs_with(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
+    """All runs of an experiment with this tag, newest first."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        order = ["attributes.start_time DESC"]
+        page = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=order, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
 
 
 def find_parent(client: MlflowClient, experiment_id: str, tracking_uri: str, label: str, output: Path) -> str:

@@ -1,10 +1,16 @@
-"""Writes the beginning and the end of a run to MLflow: into SQLite as one transaction each.
+"""The only file that uses what MLflow does not document: its table models, its artifact repositories, the UI's views.
 
-It uses MLflow's own table models. Through `MlflowClient` a run would be a dozen transactions, and every point of its
-curves an object that is looked up again: 0.1 ms a point, of which a usual trial has 1,600. Its files go to one artifact
-repository; the client makes one for each run, and keeps it with a pool of threads.
+`RunWriter` writes the beginning and the end of a run into SQLite as one transaction each. Why: through `MlflowClient` a
+run would be a dozen transactions, and every point of its curves an object that is looked up again: 0.1 ms a point, of
+which a usual trial has 1,600. Its files go to one artifact repository; the client makes one for each run, and keeps it
+with a pool of threads. What breaks when the tables change: the first run of a search on SQLite; for every other store
+`MlflowClient` does it already.
+
+`view_tag` and `view_address` know how the UI keeps a saved view. Why: nothing documented saves one. What breaks when
+the UI changes: experiments open without a chosen view.
 """
 
+import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,6 +29,40 @@ from sqlalchemy.pool import NullPool
 POINT = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
 LATEST = ("value", "timestamp", "step", "is_nan")
 ARTIFACTS = "artifacts"
+
+
+def view_tag(key: str) -> str:
+    """The tag of an experiment that holds the view with a key."""
+    return f"mlflow.sharedViewState.{key}"
+
+
+def view_state(search: str, order: str, columns: Mapping[str, int]) -> str:
+    """A view of the table of runs as the UI reads it.
+
+    Args:
+        search: a filter.
+        order: the metric that the best has most of.
+        columns: with their widths in pixels.
+    """
+    return json.dumps(
+        {
+            "searchFilter": search,
+            "orderByKey": f"metrics.`{order}`",
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "modelVersionFilter": "All Runs",
+            "datasetsFilter": [],
+            "selectedColumns": list(columns),
+            "columnOrder": ["attributes.`Run Name`", *columns],
+            "columnWidths": columns,
+        }
+    )
+
+
+def view_address(ui: str, experiment_id: str, key: str) -> str:
+    """Where the UI at an address shows a view of an experiment."""
+    return f"{ui}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
 class RunWriter:

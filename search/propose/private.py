@@ -1,7 +1,8 @@
-"""Writes trials into the ledger: a trial's beginning and its end are one transaction each.
+"""The only file that uses what Optuna does not document: the table models of its relational storage.
 
-Through `optuna.Trial` the end alone would be a dozen transactions, and most of what the driver does for a trial. A
-database takes it through Optuna's own table models, any other storage call by call.
+Why: through `optuna.Trial` or `BaseStorage` the end of a trial is a dozen transactions, which is most of what the
+driver does for a trial; through the tables it is one. What breaks when they change: `TableWriter`, at its first write;
+`CallWriter` does the same with documented calls, for every storage.
 """
 
 import json
@@ -9,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy import Connection, Engine, delete, insert, update
 
 CONSTRAINT_PREFIX = "constraints:"
@@ -21,8 +21,8 @@ TRIALS = models.BaseModel.metadata.tables["trials"]
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a trial ends: its objectives if it has any, and what had not been reported before.
+class Told:
+    """What Optuna is told at the end of a trial: its objectives if it has any, and what was not reported before.
 
     Args:
         state: `COMPLETE`, `PRUNED` or `FAIL`.
@@ -48,16 +48,34 @@ class LedgerWriter(Protocol):
     def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
         """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
 
-    def end(self, trial_id: int, ending: Ending) -> None:
+    def end(self, trial_id: int, told: Told) -> None:
         """Ends a running trial."""
 
 
-def ledger_writer(ledger: optuna.Study) -> LedgerWriter:
-    """What suits the storage of a search's Optuna study."""
-    backend = getattr(ledger._storage, "_backend", ledger._storage)
-    if isinstance(backend, RDBStorage):
-        return TableWriter(backend.engine, ledger._study_id)
-    return CallWriter(ledger._storage, ledger._study_id)
+def ledger_writer(storage: BaseStorage, name: str) -> LedgerWriter:
+    """What suits a storage and the study of this name in it."""
+    study_id = storage.get_study_id_from_name(name)
+    return TableWriter(storage.engine, study_id) if isinstance(storage, RDBStorage) else CallWriter(storage, study_id)
+
+
+def id_of(trial: Trial | FrozenTrial) -> int:
+    """The id of a trial in its storage, which Optuna shows nowhere else."""
+    return int(trial._trial_id)
+
+
+def add_reports(trial: Trial, reports: dict[int, float]) -> None:
+    """Gives a trial in memory its reports: `Trial.report` would ask for them in the order of their epochs."""
+    for epoch, accuracy in reports.items():
+        trial.storage.set_trial_intermediate_value(id_of(trial), epoch, accuracy)
+
+
+def begun_trial(
+    number: int, trial_id: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]
+) -> FrozenTrial:
+    """A running trial as the storage would give it back."""
+    trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+    trial.number, trial._trial_id = number, trial_id
+    return trial
 
 
 class CallWriter:
@@ -73,7 +91,7 @@ class CallWriter:
         self.study_id = study_id
 
     def begin(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> int:
-        trial = optuna.trial.create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
         return self.storage.create_new_trial(self.study_id, trial)
 
     def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
@@ -82,11 +100,11 @@ class CallWriter:
         for key, value in user_attrs.items():
             self.storage.set_trial_user_attr(trial_id, key, value)
 
-    def end(self, trial_id: int, ending: Ending) -> None:
-        self.report(trial_id, ending.reports, ending.user_attrs)
-        for name, value in ending.constraints.items():
+    def end(self, trial_id: int, told: Told) -> None:
+        self.report(trial_id, told.reports, told.user_attrs)
+        for name, value in told.constraints.items():
             self.storage.set_trial_system_attr(trial_id, f"{CONSTRAINT_PREFIX}{name}", value)
-        self.storage.set_trial_state_values(trial_id, ending.state, ending.values or None)
+        self.storage.set_trial_state_values(trial_id, told.state, told.values or None)
 
 
 class TableWriter:
@@ -121,17 +139,17 @@ class TableWriter:
         with self.engine.begin() as connection:
             _add(connection, trial_id, reports, user_attrs)
 
-    def end(self, trial_id: int, ending: Ending) -> None:
+    def end(self, trial_id: int, told: Told) -> None:
         values, system = models.TrialValueModel, models.TrialSystemAttributeModel
         finite = values.TrialValueType.FINITE
-        ended = {"state": ending.state, "datetime_complete": _now()}
+        ended = {"state": told.state, "datetime_complete": _now()}
         with self.engine.begin() as connection:
-            _add(connection, trial_id, ending.reports, ending.user_attrs)
-            rows = [{"objective": k, "value": value, "value_type": finite} for k, value in enumerate(ending.values)]
+            _add(connection, trial_id, told.reports, told.user_attrs)
+            rows = [{"objective": k, "value": value, "value_type": finite} for k, value in enumerate(told.values)]
             _insert(connection, values, trial_id, rows)
             rows = [
                 {"key": f"{CONSTRAINT_PREFIX}{name}", "value_json": json.dumps(value)}
-                for name, value in ending.constraints.items()
+                for name, value in told.constraints.items()
             ]
             _insert(connection, system, trial_id, rows)
             connection.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(ended))

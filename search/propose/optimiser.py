@@ -1,0 +1,117 @@
+"""One optimiser per arm: an Optuna study in memory that proposes where the arm's next trial lies.
+
+An *arm* is a strategy with one n. Each gets the same number of trials and an optimiser of its own, so that every
+sampler faces one plain problem per arm.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+
+from search.propose.reading import directions, distribution
+from search.study import Study
+from search.study.samplers import SAMPLERS, Arm
+from search.study.space import Point
+
+
+class Proposal(NamedTuple):
+    """The next point: its trial in the optimiser's memory, its values and their distributions, the arm's among them."""
+
+    trial: optuna.Trial
+    values: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+
+
+def make_sampler(study: Study, name: str, seed: int, conditional: bool) -> optuna.samplers.BaseSampler:
+    """An Optuna sampler for one arm's share of the trials.
+
+    Args:
+        study: the study file.
+        name: of the sampler, as `search.sampler` has it.
+        seed: of its random numbers.
+        conditional: whether trials of the arm differ in which hyperparameters they have.
+    """
+    startup = max(4, min(10, study.search.trials // len(study.arms) // 3))
+    kind = SAMPLERS[name]
+    made: optuna.samplers.BaseSampler = getattr(optuna.samplers, kind.optuna)(
+        seed=seed, **kind.options(Arm(conditional, startup))
+    )
+    return made
+
+
+def first_points(study: Study) -> list[Point]:
+    """What is tried first: the known points; for a sampler of the whole grid, all of its points and nothing else."""
+    return _grid(study) if SAMPLERS[study.search.sampler].whole_grid else study.varied.known_points()
+
+
+def budget(study: Study) -> int:
+    """How many trials a search of this study has: `search.trials`, or fewer if a grid has no more points."""
+    return len(_grid(study)) if SAMPLERS[study.search.sampler].whole_grid else study.search.trials
+
+
+def _grid(study: Study) -> list[Point]:
+    return study.varied.grid(study.search.trials, study.search.seed)
+
+
+class Optimiser:
+    """One arm's optimiser: an Optuna study in memory that starts from the known points.
+
+    Args:
+        study: the study file.
+        arm: the strategy, and n if there are several, whose hyperparameters are searched.
+        points: to be tried first, in this order.
+        past: this arm's trials of the ledger, from before a resume; `adopted` are those that the driver's death left
+            running, by their numbers.
+    """
+
+    def __init__(self, study: Study, arm: str, points: Sequence[Point], past: Sequence[FrozenTrial]) -> None:
+        self.study = study
+        self.fixed: dict[str, Any] = dict(study.arms[arm])
+        self.seed = study.search.seed + list(study.arms).index(arm) + 1000 * len(past)
+        self.hands_over = SAMPLERS[study.search.sampler].hands_over
+        self.memory = optuna.create_study(sampler=self._sampler(study.search.sampler), directions=directions(study))
+        self.adopted: dict[int, optuna.Trial] = {}
+        for trial in past:
+            if trial.state.is_finished():
+                self.memory.add_trial(trial)
+            else:
+                self.memory.enqueue_trial(trial.params)
+                self.adopted[trial.number] = self._fill(self.memory.ask()).trial
+        for point in points[len(past) :]:
+            self.memory.enqueue_trial(point)
+
+    def ask(self) -> Proposal:
+        """The next point."""
+        if self.hands_over and len(self.memory.get_trials(deepcopy=False)) >= self.hands_over[0]:
+            self.memory.sampler = self._sampler(self.hands_over[1])
+            self.hands_over = None
+        return self._fill(self.memory.ask())
+
+    def _sampler(self, name: str) -> optuna.samplers.BaseSampler:
+        conditional = "alpha" in self.study.varied.searched(self.fixed["strategy"])
+        return make_sampler(self.study, name, self.seed, conditional)
+
+    def _fill(self, trial: optuna.Trial) -> Proposal:
+        values, strategy = dict(self.fixed), self.fixed["strategy"]
+        several: dict[str, Any] = {"strategy": self.study.strategies, "keep": self.study.data.keeps}
+        distributions: dict[str, BaseDistribution] = {name: CategoricalDistribution(several[name]) for name in values}
+        names = self.study.varied.searched(strategy)
+        if "alpha" in names:
+            alpha = _suggest(trial, "alpha", distribution(names["alpha"]))
+            names = self.study.varied.searched(strategy, alpha)
+        for name, searched in names.items():
+            distributions[name] = distribution(searched)
+            values[name] = _suggest(trial, name, distributions[name])
+        return Proposal(trial, values, distributions)
+
+
+def _suggest(trial: optuna.Trial, name: str, what: BaseDistribution) -> Any:
+    if isinstance(what, FloatDistribution):
+        return trial.suggest_float(name, what.low, what.high, log=what.log)
+    if isinstance(what, IntDistribution):
+        return trial.suggest_int(name, what.low, what.high, log=what.log)
+    assert isinstance(what, CategoricalDistribution)
+    return trial.suggest_categorical(name, what.choices)

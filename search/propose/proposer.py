@@ -1,0 +1,138 @@
+"""Which trial is next, and what Optuna is told of it.
+
+The *ledger* is the search's Optuna study in its storage: a trial is its number there everywhere, and after a fault
+the ledger decides what is still to be run. Only the driver writes to it.
+"""
+
+import math
+from collections import Counter, deque
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from search.propose.ledger import Ledger
+from search.propose.optimiser import Optimiser, budget, first_points
+from search.propose.private import Told, add_reports
+from search.propose.reading import COMPLETE, CONSTRAINT, EPOCHS, ERROR, LAST_ACCURACY, NODE, STOPPED
+from search.study import Study
+from search.study.samplers import SAMPLERS
+from search.trials.order import Order, Report, Terms
+
+
+class Proposer:
+    """Orders one trial after the other and tells Optuna how each ended.
+
+    A trial whose replicas are not all complete is infeasible (constraint `incomplete` = 1 - completed > 0). A trial
+    that was given up or stopped by a rule is told as pruned, after its last report; one whose training raised
+    or whose loss is not finite as failed.
+
+    Args:
+        study: the study file.
+        ledger: the search's trials. What it has running was left behind, and is ordered first.
+        terms: of every order.
+
+    Attributes:
+        running: the trials on their way, by number: their twins in the memory of their optimiser.
+    """
+
+    def __init__(self, study: Study, ledger: Ledger, terms: Terms) -> None:
+        self.study = study
+        self.ledger = ledger
+        self.terms = terms
+        points = first_points(study)
+        self.points = Counter(study.arm(point) for point in points)
+        self.budget = budget(study)
+        self.running: dict[int, optuna.Trial] = {}
+        self.orphans: deque[FrozenTrial] = deque()
+        past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}
+        for trial in ledger.entries:
+            past[study.arm(trial.params)].append(trial)
+            if not trial.state.is_finished():
+                self.orphans.append(trial)
+        self.created = Counter({arm: len(trials) for arm, trials in past.items()})
+        self.optimisers = {
+            arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm]) for arm in study.arms
+        }
+        for trial in self.orphans:
+            self.running[trial.number] = self.optimisers[study.arm(trial.params)].adopted[trial.number]
+
+    def next(self) -> Order | None:
+        """The next trial, None when there are no more: first those that were left behind, then new ones."""
+        if self.orphans:
+            orphan = self.orphans.popleft()
+            return self._order(orphan.number, orphan.params)
+        if not self.left():
+            return None
+        arm = min(self.open_arms(), key=lambda a: self.created[a])
+        proposal = self.optimisers[arm].ask()
+        number = self.ledger.begin(proposal.values, proposal.distributions)
+        self.running[number] = proposal.trial
+        self.created[arm] += 1
+        return self._order(number, proposal.values)
+
+    def open_arms(self) -> list[str]:
+        """The arms that may have more trials: all of them, but of a grid those with points left."""
+        if not SAMPLERS[self.study.search.sampler].whole_grid:
+            return list(self.study.arms)
+        return [arm for arm in self.study.arms if self.created[arm] < self.points[arm]]
+
+    def left(self) -> int:
+        """How many trials are still to be proposed."""
+        return max(0, self.budget - sum(self.created.values()))
+
+    def _order(self, number: int, values: dict[str, Any]) -> Order:
+        return Order(number, self.study.trial_config(values).model_dump_json(), self.terms)
+
+    def reported(self, number: int, report: Report) -> None:
+        """Takes in a report on the way. A step that was reported before a fault is not reported again."""
+        if number in self.running:
+            reports = self._reports(number, report)
+            self.ledger.report(number, reports, self._attributes(report))
+            add_reports(self.running[number], reports)
+
+    def _reports(self, number: int, report: Report) -> dict[int, float]:
+        """What a report adds to the trial's curve; with two objectives Optuna takes none."""
+        if len(self.study.search.objectives) > 1:
+            return {}
+        known = self.ledger.entries[number].intermediate_values
+        return {epoch: a for epoch, a in report.curve if math.isfinite(a) and epoch not in known}
+
+    def _attributes(self, report: Report) -> dict[str, Any]:
+        """What stands for the curve's last point where there is no curve."""
+        accuracy = report.pruned_accuracy
+        return {LAST_ACCURACY: accuracy} if len(self.study.search.objectives) > 1 and math.isfinite(accuracy) else {}
+
+    def ended(self, number: int, report: Report, node: str) -> None:
+        """Tells how a trial ended on a node. Told again, it changes nothing."""
+        if number in self.running:
+            self._end(number, self._told(number, report, node))
+
+    def _told(self, number: int, report: Report, node: str) -> Told:
+        reports, attributes = self._reports(number, report), {NODE: node, **self._attributes(report)}
+        if report.error:
+            attributes[ERROR] = report.error
+        if not math.isfinite(report.total_loss):
+            return Told(TrialState.FAIL, [], reports, attributes)
+        attributes[EPOCHS] = report.epoch
+        attributes[COMPLETE] = report.completed  # Optuna's dashboard does not show constraints
+        constraints = {CONSTRAINT: 1 - report.completed}
+        if report.ended and not report.stopped:
+            values = [getattr(report, name) for name in self.study.search.objectives]
+            return Told(TrialState.COMPLETE, values, reports, attributes, constraints)
+        attributes[STOPPED] = report.stopped or f"by {self.study.search.early_stopping}"
+        accuracies = [report.pruned_accuracy] if len(self.study.search.objectives) == 1 else []
+        return Told(TrialState.PRUNED, accuracies, reports, attributes, constraints)
+
+    def give_up(self, number: int, error: str) -> None:
+        """Tells a trial that lost its worker too often as failed."""
+        self._end(number, Told(TrialState.FAIL, user_attrs={ERROR: error}))
+
+    def _end(self, number: int, told: Told) -> None:
+        """Tells the ledger, then the optimiser."""
+        self.ledger.end(number, told)
+        trial = self.running.pop(number)
+        add_reports(trial, told.reports)
+        for name, value in told.constraints.items():
+            trial.set_constraint(name, value)
+        trial.study.tell(trial, told.values if told.state == TrialState.COMPLETE else None, told.state)

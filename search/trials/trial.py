@@ -1,0 +1,87 @@
+"""A trial in plain data, as the ledger tells it and, once MLflow has it, with what its run adds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pruning_core.config import search_ranges
+from pruning_core.hyperparameters import Choices, Range
+
+TrialEnding = Literal["ended", "stopped", "failed"]
+"""How a trial ended: it came to its own end, was stopped before, or its training failed."""
+SearchEnding = Literal["finished", "interrupted", "failed"]
+FIXED_BY_ARM = ("strategy", "keep")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a search.
+
+    Args:
+        number: in the ledger.
+        params: its hyperparameters, those that its arm fixes among them.
+        space: where each of them was searched.
+        ending: None while it is on its way.
+        accuracy: the pruned accuracy on the validation part that it reported last, a mean over its seeds.
+        complete: the fraction of its seeds that had completed when it ended.
+        values: one per objective of the study, of a trial that came to its own end.
+        epochs_run: how long it trained.
+        stopped: why it was stopped, or "".
+        error: the traceback of its failure, or "".
+        node: the host on which it ended, or "".
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    space: Mapping[str, Range | Choices] = field(default_factory=dict)
+    ending: TrialEnding | None = None
+    accuracy: float | None = None
+    complete: float = 0.0
+    values: tuple[float, ...] = ()
+    epochs_run: int = 0
+    stopped: str = ""
+    error: str = ""
+    node: str = ""
+
+    @property
+    def strategy(self) -> str:
+        return str(self.params["strategy"])
+
+    @property
+    def completed(self) -> bool:
+        """Whether it came to its own end with every seed complete."""
+        return self.ending == "ended" and self.complete == 1
+
+    @property
+    def searched(self) -> dict[str, Range | Choices]:
+        """Where its hyperparameters were searched, without those that its arm fixes."""
+        return {name: entry for name, entry in self.space.items() if name not in FIXED_BY_ARM}
+
+    def has(self, keep: int) -> bool:
+        """Whether it is one with this n; in a study about a single n trials do not name it, and all have it."""
+        return bool(self.params.get("keep", keep) == keep)
+
+
+def schedule(values: Mapping[str, Any]) -> str:
+    """The hyperparameters among `values` that searches vary, in one line."""
+    named = [(name, values[name]) for name in search_ranges() if name in values]
+    return "  ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in named)
+
+
+@dataclass(frozen=True)
+class LoggedTrial(Trial):
+    """A trial and what its run in MLflow adds; `run_id` is "" where there is none.
+
+    `outcome` is that of all seeds, `mixed`, or `unknown` without a run; `completion_epoch` is the mean over the seeds
+    that completed.
+    """
+
+    run_id: str = ""
+    outcome: str = "unknown"
+    drastic: bool = False
+    completion_epoch: float | None = None
+
+    @property
+    def category(self) -> str:
+        """What it counts as: `stopped`, `failed`, or else its outcome."""
+        return self.outcome if self.ending == "ended" else str(self.ending)

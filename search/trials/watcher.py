@@ -1,0 +1,33 @@
+"""Who watches a search, and is told what happens: the terminal shows it, `Watcher` itself says nothing."""
+
+import logging
+
+from search.study import Study
+from search.trials.trial import Trial
+
+
+class Watcher:
+    """Is told what happens, from one thread, and does nothing about it but log warnings."""
+
+    def begin(self, study: Study, label: str, budget: int) -> None:
+        """A search of so many trials begins, or goes on."""
+
+    def trial_started(self, number: int) -> None:
+        """A trial begins, or begins again after a fault."""
+
+    def trial_lost(self, number: int) -> None:
+        """A trial lost its worker; it will be started again."""
+
+    def trial_ended(self, trial: Trial, here: bool = True) -> None:
+        """A trial is over; `here` is false for one that was over before this run of the search."""
+
+    def confirming(self) -> None:
+        """The trials are done, the best of each strategy are being confirmed."""
+
+    def warn(self, *sentences: str) -> None:
+        """Something is not as it should be, and the search goes on."""
+        for sentence in sentences:
+            logging.getLogger("deeppp").warning(sentence)
+
+    def end(self) -> None:
+        """The search is over, or stopped."""
