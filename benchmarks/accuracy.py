@@ -25,23 +25,23 @@ from typing import Any
 import torch
 from torch import nn
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.methods import (
+    by_anova,
+    by_l1_path,
+    by_lassonet,
+    by_recursive_elimination,
+    by_stochastic_gates,
+)
 from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import DataError, Dataset
 from pruning_core.networks import NetworkFactory
 from pruning_core.training import train
-from search.report.baselines import (
-    by_anova,
-    by_l1_path,
-    by_lassonet,
-    by_mutual_information,
-    by_random_forest,
-    by_recursive_elimination,
-    by_stochastic_gates,
-    with_inputs,
-)
-from search.report.findings import Estimate, estimate, gap, paired
+from search.report.baselines import by_mutual_information, by_random_forest, with_inputs
 from search.study import StudyError, load_study, load_trial
-from search.train.confirmation import FIRST_FRESH_SEED
+from search.trials.estimate import Estimate, estimate, gap, paired
+from search.trials.result import FIRST_FRESH_SEED
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")

@@ -2,9 +2,9 @@
 
     python benchmarks/faults.py [--rounds 20,10,5] [--seed 0] [--folder DIR]
 
-Every round is a search of its own. It must end complete, and Optuna, Tune and MLflow must agree on every trial: its
-number, its state, its value, and one point per epoch of its curves. A killed driver is followed by `--resume`, a
-killed server is started again after 20 s. Prints a Markdown table; exits with 1 if a round failed.
+Every round is a search of its own. It must end complete, and Optuna, the search's folder and MLflow must agree on every
+trial: its number, its state, its value, and one point per epoch of its curves. A killed driver is followed by
+`--resume`, a killed server is started again after 20 s. Prints a Markdown table; exits with 1 if a round failed.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def disagreements(output: Path, tracking_uri: str, trials: int, storage: str | N
         study_name=folder.name, storage=storage or f"sqlite:///{output / 'optuna.db'}"
     ).get_trials()
     snapshot = json.loads(max(folder.glob("experiment_state-*.json")).read_text())
-    in_tune = [json.loads(trial) for trial, _ in snapshot["trial_data"]]
+    in_tune = [json.loads(trial) for trial, _ in snapshot["trial_data"]]  # those of the last run of Tune
     client = MlflowClient(tracking_uri)
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments, max_results=1000)
@@ -66,7 +66,7 @@ def disagreements(output: Path, tracking_uri: str, trials: int, storage: str | N
     expected = list(range(trials))
     for store, numbers in {
         "Optuna": [t.number for t in in_optuna],
-        "Tune": sorted(t["config"]["number"] for t in in_tune),
+        "the search's folder": sorted(int(path.name.removeprefix("trial_")) for path in folder.glob("trial_*")),
         "MLflow": sorted(int(r.data.tags["trial"]) for r in in_mlflow),
     }.items():
         if numbers != expected:

@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.scaling import MIB
 from benchmarks.throughput import CORES, bare, search
-from search.propose.optuna_trials import CONSTRAINT
-from search.propose.sampler import Optimiser
+from search.propose.optimiser import Optimiser
+from search.propose.reading import CONSTRAINT
 from search.study import Study
 
 TINY = Path(__file__).parent / "many_trials.yaml"
@@ -66,7 +66,7 @@ def suggestion_seconds(strategy: str, sampler: str, finished: Sequence[int]) -> 
     seconds: list[float] = []
     while len(seconds) < finished[-1] + 10:
         started = time.perf_counter()
-        trial, values, _ = optimiser.ask()
+        trial, values = optimiser.ask()[:2]
         seconds.append(time.perf_counter() - started)
         trial.set_constraint(CONSTRAINT, drawn.choice([0.0, 0.0, 0.5]))
         trial.study.tell(trial, drawn.gauss(-abs(values["learning_rate"] - 0.01), 0.001))

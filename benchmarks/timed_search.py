@@ -24,16 +24,19 @@ STARTED = time.perf_counter()
 
 def timed_parts() -> dict[str, list[tuple[Any, str]]]:
     """The functions that make up each part, as their owners and names; imports what a search imports."""
-    from search import run as runner
-    from search.propose.sampler import StudySearcher
+    from search.propose import ledger
+    from search.propose.proposer import Proposer
+    from search.record import recorder
     from search.record.tracking import Tracking
+    from search.train import confirmation
+    from search.train.tune import Trials
 
     logged = ("open_search", "start_trial", "finish_trial", "log_confirmation", "close_search")
     return {
-        "databases": [(runner, "open_ledger"), (runner, "open_recorder")],
-        "trials": [(runner, "run_tune")],
-        "confirmation": [(runner, "confirm")],
-        "sampling": [(StudySearcher, name) for name in ("suggest", "on_trial_result", "on_trial_complete")],
+        "databases": [(ledger, "open_ledger"), (recorder, "open_recorder")],
+        "trials": [(Trials, "train")],
+        "confirmation": [(confirmation, "confirm")],
+        "sampling": [(Proposer, name) for name in ("next", "reported", "ended")],
         "MLflow": [(Tracking, name) for name in logged],
     }
 

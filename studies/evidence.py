@@ -14,11 +14,13 @@ from torch import Tensor
 from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import Dataset
 from pruning_core.losses import modified_rejection_loss, rejection_loss, selection_loss
-from search.figures.space import importance
-from search.report.findings import Estimate, estimate, paired
+from search.propose.importance import importance
 from search.report.search_record import read_search
+from search.stores.addresses import Stored
 from search.study.sections import Resources
-from search.train.confirmation import FIRST_FRESH_SEED, train_afresh
+from search.train.confirmation import train_afresh
+from search.trials.estimate import Estimate, estimate, paired
+from search.trials.result import FIRST_FRESH_SEED
 from studies.searches import SAMPLERS, DataSet, Trial, read_result, read_trials
 
 UNITS = (2, 5, 13, 30, 64, 100, 200, 500, 1000)
@@ -186,7 +188,7 @@ def importances(output: Path, sets: Iterable[str], strategy: str) -> dict[str, l
     """The three most important hyperparameters of a strategy, by data set (Optuna's PED-ANOVA)."""
     found = {}
     for name in sets:
-        trials = [t for t in read_search(f"ranking_{name}", output).of(strategy) if t.ending == "ended"]
+        trials = [t for t in read_search(f"ranking_{name}", Stored(output)).of(strategy) if t.ending == "ended"]
         found[name] = list(importance(trials).items())[:3] if len(trials) > 3 else []
     return found
 

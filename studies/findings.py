@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks import accuracy
 from pruning_core.data.datasets import Dataset, load_dataset
-from search.report.findings import Estimate, gap
+from search.trials.estimate import Estimate, gap
 from studies import evidence, pictures
 from studies.searches import (
     SAMPLERS,

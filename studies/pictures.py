@@ -9,8 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from pruning_core.strategies import STRATEGIES
-from search.figures.gates import DROPPED, INK, KEPT, MUTED
-from search.figures.results import OUTCOME_COLOURS, canvas, colour_of, legend, per_cent, quiet, save
+from search.figures.style import (
+    DROPPED,
+    INK,
+    KEPT,
+    MUTED,
+    OUTCOME_COLOURS,
+    canvas,
+    colour_of,
+    legend,
+    per_cent,
+    quiet,
+    save,
+)
 from studies.searches import Trial
 
 SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")

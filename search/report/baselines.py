@@ -1,8 +1,7 @@
 """What a pruned network is to be compared with: the same network with all of its inputs, and with others.
 
 A comparison trains exactly as the search does, from the same initial weights and in the same order of batches, but
-with gates that are 0 or 1 from the start and never move. The training part alone chooses inputs; LassoNet and
-stochastic gates use the validation part too, as a search does, to stop and to set how strongly they are regularised.
+with gates that are 0 or 1 from the start and never move. The training part alone chooses inputs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
+from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import Dataset
-from pruning_core.networks import GatedMLP, NetworkFactory, gated_mlp
+from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy
 from pruning_core.training import train
 
 ROWS, NUMBERS = 10_000, 2_000_000
 TREES = 300
-L1_STRENGTHS = np.geomspace(1e-3, 10, 41)
-GATE_NOISE = 0.5
-GATE_PENALTIES = torch.logspace(-2, 2, 33)
-GATE_EPOCHS = 200
 
 
 @dataclass(frozen=True)
@@ -87,124 +81,20 @@ def by_mutual_information(data: Dataset, keep: int) -> list[int]:
     """The `keep` inputs that tell most about the class, each on its own (scikit-learn, on the training part)."""
     from sklearn.feature_selection import mutual_info_classif
 
-    x, y = _training_rows(data)
-    return _largest(mutual_info_classif(x, y, random_state=0), keep)
+    x, y = training_rows(data)
+    return largest(mutual_info_classif(x, y, random_state=0), keep)
 
 
 def by_random_forest(data: Dataset, keep: int) -> list[int]:
     """The `keep` most important inputs of a random forest (scikit-learn, impurity, on the training part)."""
     from sklearn.ensemble import RandomForestClassifier
 
-    x, y = _training_rows(data)
+    x, y = training_rows(data)
     forest = RandomForestClassifier(n_estimators=TREES, random_state=0).fit(x, y)
-    return _largest(forest.feature_importances_, keep)
+    return largest(forest.feature_importances_, keep)
 
 
-def by_anova(data: Dataset, keep: int) -> list[int]:
-    """The `keep` inputs whose class means differ most, by the F statistic (scikit-learn, on the training part)."""
-    from sklearn.feature_selection import f_classif
-
-    return _largest(f_classif(*_training_rows(data))[0], keep)
-
-
-def by_recursive_elimination(data: Dataset, keep: int) -> list[int]:
-    """The `keep` inputs that a logistic regression is left with when its weakest input goes, one after the other."""
-    from sklearn.feature_selection import RFE
-    from sklearn.linear_model import LogisticRegression
-
-    selector = RFE(LogisticRegression(max_iter=1000), n_features_to_select=keep)
-    return np.flatnonzero(selector.fit(*_training_rows(data)).support_).tolist()
-
-
-def by_l1_path(data: Dataset, keep: int) -> list[int]:
-    """The `keep` largest coefficients of the sparsest L1-penalised logistic regression that has so many (or the last).
-
-    The penalty falls along a path; the coefficients of an input are as large as their maximum over the classes.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    x, y = _training_rows(data)
-    model = LogisticRegression(l1_ratio=1, solver="saga", warm_start=True, max_iter=2000, tol=1e-3, random_state=0)
-    for strength in L1_STRENGTHS:
-        model.set_params(C=strength).fit(x, y)
-        sizes = np.abs(model.coef_).max(axis=0)
-        if np.count_nonzero(sizes) >= keep:
-            break
-    return _largest(sizes, keep)
-
-
-def by_lassonet(data: Dataset, keep: int, hidden: tuple[int, ...], **options: Any) -> list[int]:
-    """The `keep` inputs that stay longest on LassoNet's path (Lemhadri et al. 2021).
-
-    Args:
-        hidden: widths of the hidden layers.
-        options: arguments of `lassonet.LassoNetClassifier` in place of the package's own defaults.
-
-    Raises:
-        ImportError: without the extra `benchmarks`.
-    """
-    from lassonet import LassoNetClassifier
-
-    model = LassoNetClassifier(hidden_dims=hidden, random_state=0, torch_seed=0, verbose=0, device="cpu", **options)
-    validation = data.validation
-    with torch.random.fork_rng(devices=[]):
-        model.path(*_training_rows(data), X_val=validation.x.cpu().numpy(), y_val=validation.y.cpu().numpy())
-    return _largest(model.feature_importances_.numpy(), keep)
-
-
-class StochasticGates(Pruner):
-    """Gates clip(w + noise, 0, 1) with Gaussian noise while training (Yamada et al. 2020, equation 6)."""
-
-    def gates(self) -> torch.Tensor:
-        noise = GATE_NOISE * torch.randn_like(self.weight) if self.training else 0.0
-        return (self.weight + noise).clamp(0, 1)
-
-
-class StochasticMLP(GatedMLP):
-    """The default network with stochastic gates; a class of its own, since `GatedMLP.stacked_forward` has no noise."""
-
-    def __init__(self, features: int, classes: int, keep: int, hidden: tuple[int, ...], initial_weight: float) -> None:
-        super().__init__(features, classes, keep, hidden, initial_weight)
-        self.pruner = StochasticGates(features, keep, initial_weight)
-
-
-def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[int]:
-    """The `keep` largest stochastic gates (STG, Yamada et al. 2020), by the paper's formula.
-
-    The loss is L_cla + penalty * mean over the gates of Phi(w / sigma), the probability that a gate is open. One
-    replica for each penalty on a grid; of those with as many open gates as wanted, or as near as can be, the one most
-    accurate on validation with nothing but its `keep` largest gates open is chosen.
-
-    Args:
-        config: the network (`hidden`) and its training (`learning_rate`, for gates too, and `batch_size`).
-    """
-    features, classes = len(data.feature_names), len(data.class_names)
-
-    x, y = (torch.from_numpy(rows) for rows in _training_rows(data))
-    seeds = [0] * len(GATE_PENALTIES)
-    replicas = Replicas(lambda: StochasticMLP(features, classes, keep, config.hidden, initial_weight=0.5), seeds)
-    random = ReplicaRandom(seeds)
-    optimizer = torch.optim.AdamW(
-        replicas.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    (gates_RN,) = replicas.pruner_weights
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        for _ in range(GATE_EPOCHS):
-            for rows_RB in random.permutations(len(y)).split(config.batch_size or LARGEST_DEFAULT_BATCH, dim=1):
-                open_R = torch.special.ndtr(gates_RN / GATE_NOISE).mean(1)
-                classification_R = cross_entropy(replicas.logits(x[rows_RB]), y[rows_RB], config.label_smoothing)
-                loss_R = classification_R + GATE_PENALTIES * open_R
-                optimizer.zero_grad()
-                loss_R.sum().backward()
-                optimizer.step()
-    accuracy_R = replicas.accuracy(data.validation.x.cpu(), data.validation.y.cpu(), pruned=True).tolist()
-    distance_R = ((gates_RN > 0).sum(1) - keep).abs().tolist()
-    best = min(range(len(seeds)), key=lambda r: (distance_R[r], -accuracy_R[r]))
-    return _largest(gates_RN[best].detach().numpy(), keep)
-
-
-def _training_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
+def training_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
     """The training part as arrays; of very many rows or inputs, as many rows as can be ranked in minutes."""
     x, y = data.train.x.cpu().numpy(), data.train.y.cpu().numpy()
     enough = min(ROWS, max(500, NUMBERS // x.shape[1]))
@@ -212,5 +102,6 @@ def _training_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
     return x[rows], y[rows]
 
 
-def _largest(scores: NDArray[Any], keep: int) -> list[int]:
+def largest(scores: NDArray[Any], keep: int) -> list[int]:
+    """The indices of the `keep` largest scores, ascending; of equal ones the first."""
     return sorted(np.argsort(-scores, kind="stable")[:keep].tolist())
