@@ -7,10 +7,18 @@ import torch
 from hypothesis import settings
 
 from pruning_core.data.datasets import Dataset, Part
+from search.run import settings as process_settings
 
 torch.set_num_threads(1)
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a search sets in the process, as early as it does: MLflow reads some of it when a test file imports it."""
+    context = process_settings()
+    context.__enter__()
+    config.add_cleanup(lambda: context.__exit__(None, None, None))
 
 
 @pytest.fixture(scope="session")

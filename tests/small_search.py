@@ -11,6 +11,7 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from sklearn.datasets import load_wine
+from users_shell import users_environment
 
 STUDY = """
 name: cellar
@@ -68,6 +69,7 @@ def small_search(root: Path) -> SmallSearch:
     load_wine(as_frame=True).frame.to_csv(folder / "wine.csv", index=False)
     (folder / "cellar.yaml").write_text(STUDY)
     command = [sys.executable, "-m", "search", "search", "cellar.yaml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+    environment = users_environment()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return SmallSearch(folder)

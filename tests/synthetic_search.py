@@ -12,10 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 from PIL import Image
 
 from pruning_core.hyperparameters import Choices, Range
-from search.propose.optuna_trials import CONSTRAINT, LAST_ACCURACY, directions, last_accuracy
-from search.propose.sampler import distribution
+from search.propose.reading import CONSTRAINT, EPOCHS, LAST_ACCURACY, STOPPED, as_trial, directions, distribution
+from search.propose.storage import quiet_optuna
 from search.record.tracking import Tracking
 from search.study import Study
+from search.trials.ranking import merit
 
 SEEDS, CONFIRM_SEEDS, KEEP = 4, 5, 4
 METRICS = ("classification_loss", "total_loss", "alpha", "lambda", "mu", "active", "full_accuracy", "drasticness")
@@ -71,14 +72,14 @@ def draw(study: Study, number: int, random: np.random.Generator) -> Drawn:
     state = ([TrialState.PRUNED, TrialState.FAIL] + [TrialState.COMPLETE] * 18)[random.integers(20)]
     epoch = float(random.uniform(5, 25)) if complete > 0 else None
     two = len(study.search.objectives) > 1
-    attributes: dict[str, Any] = {"epochs_run": 30} | ({LAST_ACCURACY: accuracy} if two else {})
+    attributes: dict[str, Any] = {EPOCHS: 30} | ({LAST_ACCURACY: accuracy} if two else {})
     trial = optuna.trial.create_trial(
         state=state,
         values=[accuracy, epoch or 30.0][: len(study.search.objectives)] if state == TrialState.COMPLETE else None,
         params=params,
         distributions=distributions,
         intermediate_values={} if two else dict.fromkeys((10, 20, 30), accuracy),
-        user_attrs=attributes | ({"stopped": "collapsed and frozen"} if state == TrialState.PRUNED else {}),
+        user_attrs=attributes | ({STOPPED: "collapsed and frozen"} if state == TrialState.PRUNED else {}),
         constraints=None if state == TrialState.FAIL else {CONSTRAINT: 1 - complete},
     )
     outcome = "complete" if complete == 1 else "mixed" if complete > 0.5 else "too little"
@@ -95,19 +96,17 @@ def make_search(
     random = np.random.default_rng(0)
     drawn = [draw(made, number, random) for number in range(trials)]
     output.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ledger = optuna.create_study(
-        study_name=label,
-        storage=f"sqlite:///{output / 'optuna.db'}",
-        directions=directions(made),
-        load_if_exists=True,
-    )
-    ledger.set_user_attr("study", made.model_dump(mode="json"))
-    ledger.add_trials([d.trial for d in drawn])
+    with quiet_optuna():
+        ledger = optuna.create_study(
+            study_name=label,
+            storage=f"sqlite:///{output / 'optuna.db'}",
+            directions=directions(made),
+            load_if_exists=True,
+        )
+        ledger.set_user_attr("study", made.model_dump(mode="json"))
+        ledger.add_trials([d.trial for d in drawn])
     tracking = Tracking(f"sqlite:///{output / 'mlflow.db'}", made.name, output / "mlartifacts")
-    parent = tracking.open_search(
-        label, "", made.model_dump(mode="json"), {"torch": "2.13.0"}, data.fingerprint, output=output, resume=False
-    )
+    parent = tracking.open_search(label, made, data.fingerprint, output, resume=False)
     _add_children(output, tracking.experiment_id, parent, drawn)
     result: dict[str, Any] = {"study": label, "trials": trials, "strategies": {}, "winner": None}
     if finished:
@@ -167,7 +166,7 @@ def _confirmed(made: Study, keep: int, features: tuple[str, ...], drawn: list[tu
         mine = [(n, d) for n, d in drawn if d.trial.params["strategy"] == strategy and d.trial.values]
         if not mine:
             continue
-        number, best = max(mine, key=lambda pair: (pair[1].complete, last_accuracy(pair[1].trial) or 0.0))
+        number, best = max(mine, key=lambda pair: merit(pair[1].complete, as_trial(pair[1].trial).accuracy))
         accuracies = [0.95 - 0.01 * rank + 0.002 * seed for seed in range(CONFIRM_SEEDS)]
         test = [accuracy - 0.02 for accuracy in accuracies]
         kept = list(features[rank : rank + keep])

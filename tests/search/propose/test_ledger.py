@@ -1,20 +1,27 @@
-"""The ledger: storages that several searches open at once, labels, the lock."""
+"""The ledger: storages that several searches open at once, labels, the lock, and what is read back."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
 
 from pruning_core.data.datasets import Dataset
-from search.propose.ledger import lock, open_ledger, open_storage, search_folder
+from pruning_core.hyperparameters import Range
+from search.propose.ledger import Ledger, lock, open_ledger, read_ledger
+from search.propose.private import Told
+from search.propose.storage import open_storage
+from search.stores.addresses import Places
 from search.study import Study, StudyError
+from search.trials.checkpoint import search_folder
 
 RACE = """
 import sys, time
 from pathlib import Path
 from optuna.study import StudyDirection
-from search.propose.ledger import open_storage
+from search.propose.storage import open_storage
 from search.record.tracking import Tracking
 folder = Path(sys.argv[1])
 (folder / f"ready-{sys.argv[2]}").touch()
@@ -46,17 +53,71 @@ def test_searches_may_make_a_storage_and_an_experiment_at_the_same_moment(tmp_pa
 def test_every_search_in_a_shared_storage_has_its_label_and_resumes_its_own(
     storage: str, tmp_path: Path, data: Dataset
 ) -> None:
-    url, mine, yours = storage.format(tmp_path), tmp_path / "mine", tmp_path / "yours"
-    labels = [open_ledger(a_study(), data, url, output, resume=False).label for output in (mine, yours, mine)]
+    mine, yours, nobody = (Places(tmp_path / name, storage.format(tmp_path), "") for name in ("mine", "yours", "none"))
+    labels = [open_ledger(a_study(), data, place, resume=False).label for place in (mine, yours, mine)]
     assert labels == ["s", "s-2", "s-3"]
-    assert open_ledger(a_study(), data, url, yours, resume=True).label == "s-2"
-    assert open_ledger(a_study(), data, url, mine, resume=True).label == "s-3"
+    assert open_ledger(a_study(), data, yours, resume=True).label == "s-2"
+    assert open_ledger(a_study(), data, mine, resume=True).label == "s-3"
     longer = a_study(search={"trials": 90, "max_failures": 1}, resources={"cpu": 2})
-    assert open_ledger(longer, data, url, mine, resume=True).label == "s-3"
+    assert open_ledger(longer, data, mine, resume=True).label == "s-3"
     with pytest.raises(StudyError, match="cannot resume s-3: strategies changed"):
-        open_ledger(a_study(strategies=["markov"]), data, url, mine, resume=True)
+        open_ledger(a_study(strategies=["markov"]), data, mine, resume=True)
     with pytest.raises(StudyError, match="nothing to resume"):
-        open_ledger(a_study(), data, url, tmp_path / "nobody", resume=True)
+        open_ledger(a_study(), data, nobody, resume=True)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, data: Dataset) -> Ledger:
+    """Of a search in `tmp_path` with a trial that ended, one that failed and one on its way."""
+    ledger = open_ledger(a_study(), data, places_in(tmp_path), resume=False)
+    for _ in range(3):
+        ledger.begin(
+            {"strategy": "stepped", "growth": 2.0},
+            {"strategy": CategoricalDistribution(["stepped"]), "growth": FloatDistribution(1.5, 3, log=True)},
+        )
+    ledger.end(0, Told(TrialState.COMPLETE, [0.9], {8: 0.8, 16: 0.9}, {"epochs_run": 16}, {"incomplete": 0.25}))
+    ledger.end(1, Told(TrialState.FAIL, user_attrs={"error": "Traceback ...\nRuntimeError: no memory"}))
+    ledger.report(2, {8: 0.7}, {})
+    return ledger
+
+
+def places_in(folder: Path) -> Places:
+    return Places(folder, f"sqlite:///{folder / 'optuna.db'}", "")
+
+
+def test_a_ledger_is_read_back_as_plain_trials(ledger: Ledger, tmp_path: Path, data: Dataset) -> None:
+    ended, failed, running = ledger.trials
+    assert (ended.ending, ended.accuracy, ended.complete, ended.epochs_run) == ("ended", 0.9, 0.75, 16)
+    assert ended.searched == {"growth": Range(1.5, 3, log=True)}
+    assert (failed.ending, failed.complete, running.ending, running.accuracy) == ("failed", 0.0, None, 0.7)
+    assert ledger.failures == ["RuntimeError: no memory"]
+    assert [ledger.trial(number) for number in range(3)] == ledger.trials
+    read = read_ledger("s", places_in(tmp_path).storage)
+    assert (read.label, list(read.trials), read.study["name"]) == ("s", ledger.trials, "s")
+    assert open_ledger(a_study(), data, places_in(tmp_path), resume=True).trials == ledger.trials
+
+
+def test_the_time_of_all_runs_of_a_search_adds_up(ledger: Ledger, tmp_path: Path, data: Dataset) -> None:
+    assert ledger.earlier_seconds == 0
+    ledger.add_seconds(2)
+    again = open_ledger(a_study(), data, places_in(tmp_path), resume=True)
+    again.add_seconds(3)
+    assert again.earlier_seconds == 5
+
+
+def test_a_discarded_search_leaves_its_label_free(ledger: Ledger, tmp_path: Path, data: Dataset) -> None:
+    ledger.discard()
+    with pytest.raises(StudyError, match="there is no study or search s in"):
+        read_ledger("s", places_in(tmp_path).storage)
+    assert open_ledger(a_study(), data, places_in(tmp_path), resume=False).label == "s"
+
+
+def test_reading_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    before = (tmp_path / "optuna.db").read_bytes()
+    read_ledger("s", places_in(tmp_path).storage)
+    with pytest.raises(StudyError, match=r"there is no study or search unknown in .*: there are s"):
+        read_ledger("unknown", places_in(tmp_path).storage)
+    assert (tmp_path / "optuna.db").read_bytes() == before
 
 
 def test_a_search_is_run_by_one_process_at_a_time(tmp_path: Path) -> None:

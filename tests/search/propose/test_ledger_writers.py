@@ -10,9 +10,10 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from ledger_essence import essence
 
 from search.propose.ledger import Ledger
-from search.propose.ledger_writer import CallWriter, Ending, TableWriter, ledger_writer
+from search.propose.private import CallWriter, TableWriter, Told, ledger_writer
 
 PARAMS = {"strategy": "plateau", "growth": 1.5, "patience": 7, "keep": 16}
 DISTRIBUTIONS = {
@@ -22,33 +23,25 @@ DISTRIBUTIONS = {
     "keep": CategoricalDistribution([8, 16]),
 }
 ENDINGS = [
-    Ending(TrialState.COMPLETE, [0.9], {32: 0.8, 40: 0.9}, {"node": "here", "epochs_run": 40}, {"incomplete": 0.25}),
-    Ending(TrialState.PRUNED, [0.7], {32: 0.7}, {"stopped": "collapsed and frozen"}, {"incomplete": 1.0}),
-    Ending(TrialState.FAIL, user_attrs={"error": "a traceback\nof two lines", "noted": 2}),
-    Ending(TrialState.PRUNED),
+    Told(TrialState.COMPLETE, [0.9], {32: 0.8, 40: 0.9}, {"node": "here", "epochs_run": 40}, {"incomplete": 0.25}),
+    Told(TrialState.PRUNED, [0.7], {32: 0.7}, {"stopped": "collapsed and frozen"}, {"incomplete": 1.0}),
+    Told(TrialState.FAIL, user_attrs={"error": "a traceback\nof two lines", "noted": 2}),
+    Told(TrialState.PRUNED),
 ]
 
 
 def written(storage: optuna.storages.BaseStorage, directions: list[StudyDirection]) -> list[FrozenTrial]:
     """The trials of a study, not the first of its storage, of which the last is still running."""
     optuna.create_study(study_name="another", storage=storage).ask()
-    ledger = Ledger(optuna.create_study(study_name="s", storage=storage, directions=directions))
-    assert type(ledger._writer) is (TableWriter if isinstance(storage, RDBStorage) else CallWriter)
+    ledger = Ledger(optuna.create_study(study_name="s", storage=storage, directions=directions), storage)
     for number, ending in enumerate(ENDINGS):
         assert ledger.begin(PARAMS, DISTRIBUTIONS) == number
         ledger.report(number, {8: 0.4, 16: 0.5}, {"noted": 1})
         ledger.end(number, ending)
     ledger.begin(PARAMS, DISTRIBUTIONS)
     stored = ledger.study.get_trials()
-    assert [essence(trial) for trial in ledger.trials] == [essence(trial) for trial in stored]
+    assert [essence(trial) for trial in ledger.entries] == [essence(trial) for trial in stored]
     return stored
-
-
-def essence(trial: FrozenTrial) -> dict[str, object]:
-    return {
-        name: getattr(trial, name)
-        for name in ("number", "state", "values", "params", "distributions", "intermediate_values", "user_attrs")
-    } | {"constraints": trial.constraints}
 
 
 def test_tables_hold_what_calls_would_have_written(tmp_path: Path) -> None:
@@ -63,13 +56,21 @@ def test_tables_hold_what_calls_would_have_written(tmp_path: Path) -> None:
         assert table.datetime_complete is None or table.datetime_start <= table.datetime_complete <= now
 
 
+def test_what_writes_suits_the_storage(tmp_path: Path) -> None:
+    journal = JournalStorage(JournalFileBackend(str(tmp_path / "journal")))
+    for storage, kind in ((journal, CallWriter), (RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}"), TableWriter)):
+        optuna.create_study(study_name="s", storage=storage)
+        assert isinstance(ledger_writer(storage, "s"), kind)
+
+
 def test_the_end_of_a_trial_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    ledger = optuna.create_study(storage=f"sqlite:///{tmp_path / 'optuna.db'}")
-    writer = ledger_writer(ledger)
+    storage = RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    ledger = optuna.create_study(study_name="s", storage=storage)
+    writer = ledger_writer(storage, "s")
     trial_id = writer.begin(0, PARAMS, DISTRIBUTIONS)
     writer.report(trial_id, {32: 0.5}, {})
     with pytest.raises(Exception, match="UNIQUE"):
-        writer.end(trial_id, Ending(TrialState.COMPLETE, [0.9], {16: 0.4, 32: 0.5}, {"node": "here"}))
+        writer.end(trial_id, Told(TrialState.COMPLETE, [0.9], {16: 0.4, 32: 0.5}, {"node": "here"}))
     (trial,) = ledger.get_trials()
     assert trial.state == TrialState.RUNNING
     assert trial.intermediate_values == {32: 0.5}

@@ -12,7 +12,7 @@ from pruning_core.data.datasets import DataError
 from pruning_core.hyperparameters import Choices, Range
 from search.study import Study, StudyError, load_study, load_trial
 
-QUICK = Path(__file__).parents[1] / "studies" / "quick.yaml"
+QUICK = Path(__file__).parents[3] / "studies" / "quick.yaml"
 SHORTEST = "name: short\ndata: {source: digits, keep: 16}\n"
 
 

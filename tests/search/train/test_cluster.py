@@ -1,29 +1,20 @@
-"""What is refused before a search starts: addresses, servers, resources; what `resources: auto` comes to."""
+"""What is refused before a search starts on a cluster: addresses, resources that no node has."""
 
 import re
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from free_port import free_port
 
-from search.stores.addresses import check_server, places
 from search.study import Study, StudyError
 from search.train.cluster import Node, ask_head, check_resources, find_head
 
 
 def a_study(resources: Any) -> Study:
     return Study.model_validate({"name": "s", "data": {"source": "wine", "keep": 4}, "resources": resources})
-
-
-@pytest.fixture
-def port() -> int:
-    """Nothing listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -39,32 +30,14 @@ def test_an_address_has_the_form_host_port(address: str) -> None:
         find_head(address)
 
 
-def test_an_address_where_nothing_listens_or_no_ray_head_is_refused_at_once(port: int, deaf: int) -> None:
+def test_an_address_where_nothing_listens_or_no_ray_head_is_refused_at_once(deaf: int) -> None:
+    port = free_port()
     started = time.monotonic()
     with pytest.raises(StudyError, match=f":{port} cannot be reached"):
         find_head(f"127.0.0.1:{port}")
     with pytest.raises(StudyError, match=f":{deaf} is no Ray head"):
         ask_head(f"127.0.0.1:{deaf}")
     assert time.monotonic() - started < 30
-
-
-@pytest.mark.parametrize("url", ["postgresql://me:secret@127.0.0.1:{}/db", "http://me:secret@127.0.0.1:{}"])
-def test_a_server_that_is_not_there_is_refused_and_its_password_kept(url: str, port: int, tmp_path: Path) -> None:
-    for storage, tracking in ((url.format(port), None), (None, url.format(port))):
-        with pytest.raises(StudyError, match="cannot be reached") as refused:
-            places(tmp_path / "runs", storage, tracking)
-        assert "secret" not in str(refused.value)
-    assert not (tmp_path / "runs").exists()
-
-
-def test_urls_without_a_server_pass() -> None:
-    for url in ("sqlite:////tmp/a.db", "journal:////tmp/a.log", "databricks"):
-        check_server(url, "--storage")
-
-
-def test_the_output_is_a_folder() -> None:
-    with pytest.raises(StudyError, match="--output s3:/bucket/runs must be a folder"):
-        places(Path("s3://bucket/runs"), None, None)
 
 
 NODES = [Node("1", "a", "10.0.0.1", {"CPU": 8}), Node("2", "b", "10.0.0.2", {"CPU": 2, "GPU": 1})]

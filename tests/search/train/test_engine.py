@@ -1,6 +1,9 @@
 """The engine: trials that train in one process at once report, fail and go on each by itself."""
 
+import shutil
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,10 @@ import torch
 from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import Dataset
 from pruning_core.inner_loop import InnerLoop
-from pruning_core.training import train
+from pruning_core.training import Training, train
 from search.study import Study
-from search.train.engine import Engine, trials_together
+from search.train.engine import Engine, restore, trials_together
+from search.trials.order import Order, Report, Terms
 
 VALUES: list[dict[str, Any]] = [
     {"growth": 1.5},
@@ -24,34 +28,51 @@ VALUES: list[dict[str, Any]] = [
 ]
 
 
-def config(folder: Path, number: int, **values: Any) -> dict[str, Any]:
+def an_order(folder: Path, number: int, **values: Any) -> Order:
     hyperparameters = {"keep": 3, "hidden": (16,), "epochs": 20, "settle_epochs": 4, **values}
-    return {
-        **{"number": number, "folder": str(folder), "first_seed": 0, "stop_hopeless": False, "report_after": 0},
-        "hyperparameters": TrialConfig.model_validate(hyperparameters).model_dump_json(),
-    }
+    return Order(number, TrialConfig.model_validate(hyperparameters).model_dump_json(), Terms(str(folder)))
 
 
-def to_the_end(engine: Engine, trial: dict[str, Any]) -> list[dict[str, Any]]:
-    reports: list[dict[str, Any]] = []
-    while not reports or not reports[-1]["ended"]:
-        reports.append(engine.report(trial))
+def to_the_end(engine: Engine, order: Order) -> list[Report]:
+    reports: list[Report] = []
+    while not reports or not reports[-1].ended:
+        reports.append(engine.report(order))
     return reports
 
 
-def at_once(engine: Engine, trials: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    with ThreadPoolExecutor(len(trials)) as threads:
-        return list(threads.map(lambda trial: to_the_end(engine, trial), trials))
+def at_once(engine: Engine, orders: list[Order]) -> list[list[Report]]:
+    with ThreadPoolExecutor(len(orders)) as threads:
+        return list(threads.map(lambda order: to_the_end(engine, order), orders))
 
 
-def accuracies(trial: dict[str, Any], data: Dataset) -> list[float]:
-    run = train(TrialConfig.model_validate_json(trial["hyperparameters"]), data, range(8), device="cpu")
+def accuracies(order: Order, data: Dataset) -> list[float]:
+    run = train(TrialConfig.model_validate_json(order.hyperparameters), data, range(8), device="cpu")
     return [float(record.pruned_accuracy.mean()) for record in run]
 
 
 @pytest.fixture
 def engine(data: Dataset) -> Engine:
     return Engine(data.without_test(), threads=1, device="cpu")
+
+
+@pytest.fixture
+def begin_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Called before trials are asked for: none of them begins until there are so many."""
+
+    def begin(trials: int) -> None:
+        there = threading.Event()
+
+        def restore_in_company(run: Training, folder: Path) -> str:
+            deadline = time.monotonic() + 60
+            while not there.is_set() and len(engine.trials()) < trials:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            there.set()
+            return restore(run, folder)
+
+        monkeypatch.setattr("search.train.engine.restore", restore_in_company)
+
+    return begin
 
 
 @pytest.fixture
@@ -69,28 +90,33 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_trials_train_in_batches_and_report_what_they_would_alone(
-    engine: Engine, data: Dataset, joined: list[int], tmp_path: Path
+    engine: Engine, data: Dataset, joined: list[int], begin_together: Callable[[int], None], tmp_path: Path
 ) -> None:
-    trials = [config(tmp_path, number, **values) for number, values in enumerate(VALUES)]
-    reports = at_once(engine, trials)
+    orders = [an_order(tmp_path, number, **values) for number, values in enumerate(VALUES)]
+    begin_together(len(orders))
+    reports = at_once(engine, orders)
     assert max(joined) >= 2
-    for trial, of_trial in zip(trials, reports, strict=True):
-        alone = accuracies(trial, data)
-        assert of_trial[-1]["epoch"] == len(alone)
-        assert all(accuracy == alone[epoch - 1] for epoch, accuracy in of_trial[-1]["curve"])
-        assert [r["epoch"] for r in of_trial] == sorted({*range(2, len(alone) + 1, 2), len(alone)})
+    for order, of_trial in zip(orders, reports, strict=True):
+        alone = accuracies(order, data)
+        assert of_trial[-1].epoch == len(alone)
+        assert all(accuracy == alone[epoch - 1] for epoch, accuracy in of_trial[-1].curve)
+        assert [r.epoch for r in of_trial] == sorted({*range(2, len(alone) + 1, 2), len(alone)})
     assert engine.trials() == []
 
 
 def test_a_trial_that_cannot_be_trained_leaves_the_others_alone(engine: Engine, data: Dataset, tmp_path: Path) -> None:
-    good, bad = config(tmp_path, 0), config(tmp_path, 1, hidden=(10**12,))
+    good, bad = an_order(tmp_path, 0), an_order(tmp_path, 1, hidden=(10**12,))
     reports, failure = at_once(engine, [good, bad])
-    assert "allocate" in failure[0]["error"]
-    assert reports[-1]["pruned_accuracy"] == accuracies(good, data)[-1]
+    assert "allocate" in failure[0].error
+    assert reports[-1].pruned_accuracy == accuracies(good, data)[-1]
 
 
 def test_when_a_batch_fails_each_trial_goes_on_by_itself(
-    engine: Engine, data: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: Engine,
+    data: Dataset,
+    begin_together: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     failed = []
 
@@ -99,37 +125,56 @@ def test_when_a_batch_fails_each_trial_goes_on_by_itself(
         raise torch.OutOfMemoryError("no memory for a batch")
 
     monkeypatch.setattr(InnerLoop, "joined", full)
-    trials = [config(tmp_path, number, **values) for number, values in enumerate(VALUES[:2])]
-    for trial, reports in zip(trials, at_once(engine, trials), strict=True):
-        assert reports[-1]["error"] == ""
-        assert reports[-1]["pruned_accuracy"] == accuracies(trial, data)[-1]
-    assert failed in ([], [2])
+    orders = [an_order(tmp_path, number, **values) for number, values in enumerate(VALUES[:2])]
+    begin_together(2)
+    for order, reports in zip(orders, at_once(engine, orders), strict=True):
+        assert reports[-1].error == ""
+        assert reports[-1].pruned_accuracy == accuracies(order, data)[-1]
+    assert failed == [2]
 
 
 def test_a_trial_goes_on_in_another_engine_from_its_checkpoint(engine: Engine, data: Dataset, tmp_path: Path) -> None:
-    trial = config(tmp_path, 0)
+    order = an_order(tmp_path, 0)
     for _ in range(3):
-        engine.report(trial)
-    later = to_the_end(Engine(data.without_test(), threads=1, device="cpu"), trial)
-    assert later[0]["epoch"] == 8
-    assert later[-1]["pruned_accuracy"] == accuracies(trial, data)[-1]
+        engine.report(order)
+    later = to_the_end(Engine(data.without_test(), threads=1, device="cpu"), order)
+    assert later[0].epoch == 8
+    assert later[-1].pruned_accuracy == accuracies(order, data)[-1]
+
+
+def test_a_checkpoint_that_cannot_be_read_costs_the_epochs_since_the_one_before(
+    engine: Engine, data: Dataset, tmp_path: Path
+) -> None:
+    order = an_order(tmp_path, 0)
+    engine.report(order)
+    (first,) = (tmp_path / "trial_00000").glob("checkpoint_*")
+    shutil.copytree(first, tmp_path / "kept")
+    engine.report(order)
+    (second,) = (tmp_path / "trial_00000").glob("checkpoint_*")
+    shutil.copytree(tmp_path / "kept", first)
+    (second / "state.pt").write_bytes((second / "state.pt").read_bytes()[:-100])
+    (tmp_path / "trial_00000" / "partial_written").mkdir()
+    again = to_the_end(Engine(data.without_test(), threads=1, device="cpu"), order)
+    assert again[0].epoch == 4
+    assert again[-1].pruned_accuracy == accuracies(order, data)[-1]
+    assert [path.name for path in (tmp_path / "trial_00000").iterdir()] == [f"checkpoint_{again[-1].epoch:06d}"]
 
 
 def test_a_trial_that_nobody_asks_for_does_not_train(engine: Engine, tmp_path: Path) -> None:
-    trial = config(tmp_path, 0)
-    assert engine.report(trial)["epoch"] == 2
-    to_the_end(engine, config(tmp_path, 1))
-    assert engine.report(trial)["epoch"] == 4
+    order = an_order(tmp_path, 0)
+    assert engine.report(order).epoch == 2
+    to_the_end(engine, an_order(tmp_path, 1))
+    assert engine.report(order).epoch == 4
 
 
 def test_a_disk_that_takes_nothing_is_no_failure_of_the_trial(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "trial_00000").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="trial_00000"):
-        engine.report(config(tmp_path, 0))
+        engine.report(an_order(tmp_path, 0))
 
 
 def test_an_engine_takes_a_trial_in_only_as_long_as_nothing_has_changed(engine: Engine, tmp_path: Path) -> None:
-    first, second, third = (config(tmp_path, number) for number in range(3))
+    first, second, third = (an_order(tmp_path, number) for number in range(3))
     assert engine.join(first, [])
     assert not engine.join(second, [])
     assert engine.join(second, [0])
@@ -140,7 +185,7 @@ def test_an_engine_takes_a_trial_in_only_as_long_as_nothing_has_changed(engine: 
 def test_an_engine_that_nobody_asks_says_so(data: Dataset, tmp_path: Path) -> None:
     moments: list[float] = []
     engine = Engine(data.without_test(), 1, "cpu", abandoned=(0.3, lambda: moments.append(time.monotonic())))
-    to_the_end(engine, config(tmp_path, 0))
+    to_the_end(engine, an_order(tmp_path, 0))
     ended = time.monotonic()
     while not moments:
         time.sleep(0.01)
