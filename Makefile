@@ -42,10 +42,11 @@ test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI
 test-cluster: $(INSTALLED) ## run the tests on clusters and faults (hosts as network namespaces: needs root)
 	$(BIN)/python -m pytest -m cluster
 
-lint: $(INSTALLED) ## check style, formatting and types
+lint: $(INSTALLED) ## check style, formatting, types and which room imports which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## sort imports and format the code
 	$(BIN)/ruff check --select I --fix

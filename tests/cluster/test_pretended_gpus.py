@@ -4,13 +4,11 @@ batch. Ray is told of two GPUs, and only the arithmetic is done on the CPU (see 
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +102,9 @@ class Head:
         return dict(json.loads(path.read_text()))
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        """Ends the head and all that it has started."""
+        subprocess.run(["pkill", "-KILL", "--session", str(self.process.pid)], check=True)
+        self.process.wait()
 
 
 @pytest.fixture
