@@ -1,6 +1,8 @@
 """What all tests share: one thread, reproducible hypothesis examples, a small data set, an empty MLflow store."""
 
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -8,6 +10,11 @@ from hypothesis import settings
 
 from pruning_core.data.datasets import Dataset, Part
 from search.run import settings as process_settings
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from search.record.tracking import Tracking
 
 torch.set_num_threads(1)
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
@@ -54,3 +61,28 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     Tracking(f"sqlite:///{folder / 'mlflow.db'}", "none", folder / "mlartifacts")
     return folder / "mlflow.db"
+
+
+@pytest.fixture
+def output(tmp_path: Path, empty_store: Path) -> Path:
+    """The output folder of a search, with its store."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def client(output: Path) -> "MlflowClient":
+    """Reads that store."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(f"sqlite:///{output / 'mlflow.db'}")
+
+
+@pytest.fixture
+def tracking(output: Path) -> "Tracking":
+    """A search of the study `quick` that has begun, in that store."""
+    from tracked import open_search, open_tracking
+
+    begun = open_tracking(output)
+    open_search(begun, output)
+    return begun

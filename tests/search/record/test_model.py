@@ -16,7 +16,6 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from optuna.distributions import CategoricalDistribution
@@ -27,13 +26,16 @@ from small_search import SmallSearch, small_search
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data.datasets import Dataset, load_dataset
 from search.propose.ledger import Ledger
+from search.propose.storage import open_storage
 from search.record.recorder import Recorder
 from search.record.tracking import Tracking
 from search.study import Study
-from search.terminal import SearchDisplay
-from search.train.confirmation import best_network, read_network, write_network
+from search.train.confirmation import best_network
+from search.trials.network import write_network
+from search.trials.watcher import Watcher
 
 Load = Callable[[Path, str], Any]
+STUDY = Study.model_validate({"name": "study", "data": {"source": "wine", "keep": 2}})
 
 
 @pytest.fixture
@@ -52,8 +54,7 @@ def tracking(tmp_path: Path, empty_store: Path) -> Tracking:
     """A search of one trial, without results so far."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", "study", tmp_path / "mlartifacts")
-    resolved = {"data": {"keep": 2}, "search": {"objective": "pruned_accuracy"}}
-    tracking.open_search("study", "name: study\n", resolved, {}, "f00d", output=tmp_path, resume=False)
+    tracking.open_search("study", STUDY, "f00d", tmp_path, resume=False)
     tracking.start_trial(0, {"strategy": "stepped"})
     return tracking
 
@@ -215,53 +216,25 @@ def test_a_store_that_cannot_register_costs_one_warning(
     tracking: Tracking,
     cheese: Dataset,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         connection.execute("DROP TABLE registered_models")
         connection.commit()
-    study = Study.model_validate({"name": "study", "data": {"source": "wine", "keep": 2}})
-    ledger = optuna.create_study()
-    strategy = CategoricalDistribution(study.strategies)
+    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    ledger = optuna.create_study(study_name="study", storage=storage)
+    strategy = CategoricalDistribution(STUDY.strategies)
     ledger.add_trial(create_trial(value=1.0, params={"strategy": "stepped"}, distributions={"strategy": strategy}))
     write_network(tmp_path / "winner", trained(cheese))
     monkeypatch.setattr("search.record.recorder.PATIENCE", 0.0)
-    entry = {"trial": 0, "test": None, "validation": None, "outcome": {"complete": 1.0}, "completion_epoch": None}
+    accuracy = {"mean": 0.9, "std": 0.0, "per_seed": [0.9]}
+    entry = {"trial": 0, "test": accuracy, "validation": accuracy, "outcome": {"complete": 1.0}}
     result = {"winner": "stepped", "strategies": {"stepped": entry}}
-    Recorder(study, Ledger(ledger), tracking, SearchDisplay(), tmp_path, cheese).close(result, "finished")
-    (warning,) = " ".join(capsys.readouterr().out.split()).split("warning: ")[1:]
+    Recorder(STUDY, cheese, Ledger(ledger, storage), tracking, tmp_path, Watcher()).close(result, "finished")
+    (warning,) = [record.message for record in caplog.records if record.name == "deeppp"]
     assert "register the pruned network" in warning
+    assert "`deeppp sync` delivers the rest later" in warning
     assert "model" not in result
     parents = MlflowClient(tracking.tracking_uri).search_runs([tracking.experiment_id], "tags.winner = 'stepped'")
     assert [run.info.status for run in parents] == ["FINISHED"]
-
-
-def test_a_network_survives_its_files(cheese: Dataset, tmp_path: Path) -> None:
-    network = trained(cheese)
-    assert read_network(tmp_path / "winner") is None
-    write_network(tmp_path / "winner", network)
-    read = read_network(tmp_path / "winner")
-    assert read is not None
-    assert replace(read, tensors={}) == replace(network, tensors={})
-    assert all((read.tensors[name] == tensor).all() for name, tensor in network.tensors.items())
-    write_network(tmp_path / "winner", None)
-    assert read_network(tmp_path / "winner") is None
-
-
-def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset) -> None:
-    run = start(data, seeds=3)
-    list(run)
-    result: dict[str, Any] = run.result()
-    validation = result["pruned_accuracy"]["per_seed"]
-    backwards = [1 - accuracy for accuracy in validation]
-    network = best_network(run, backwards)
-    assert network is not None
-    complete = [r for r, epoch in enumerate(result["completion_epoch"]) if epoch is not None]
-    assert network.validation_accuracy == max(validation[r] for r in complete)
-    assert network.test_accuracy == 1 - network.validation_accuracy
-    assert set(network.inputs) == set(result["selected"][validation.index(network.validation_accuracy)])
-    unfinished = start(data, seeds=2, epochs=1)
-    list(unfinished)
-    assert best_network(unfinished, [0.5, 0.5]) is None
-    assert torch.get_num_threads() == 1

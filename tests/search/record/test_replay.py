@@ -111,7 +111,7 @@ def test_replay_runs_under_a_debugger_without_ray_and_optuna(searched: SmallSear
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[3],
         stdin=subprocess.DEVNULL,
     )
     assert "('stopped at', 'stepped')\n[]\n" in done.stdout, done.stdout + done.stderr

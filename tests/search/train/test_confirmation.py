@@ -1,9 +1,15 @@
-"""How the confirmation shares its work out."""
+"""How the confirmation shares its work out, and whose network it keeps."""
 
+from typing import Any
+
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_runs import start
 
-from search.train.confirmation import FEWEST_SEEDS, seeds_per_task
+from pruning_core.data.datasets import Dataset
+from search.train.confirmation import FEWEST_SEEDS, best_network, candidates, seeds_per_task
+from search.trials.trial import Trial
 
 
 @given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 64))
@@ -14,3 +20,33 @@ def test_workers_have_two_tasks_each_or_tasks_are_as_small_as_they_get(seeds: in
     assert tasks >= 2 * slots or size <= FEWEST_SEEDS
     if size < seeds:
         assert trials * -(-seeds // min(seeds, 2 * size)) < 2 * slots
+
+
+def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset) -> None:
+    run = start(data, seeds=3)
+    list(run)
+    result: dict[str, Any] = run.result()
+    validation = result["pruned_accuracy"]["per_seed"]
+    backwards = [1 - accuracy for accuracy in validation]
+    network = best_network(run, backwards)
+    assert network is not None
+    complete = [r for r, epoch in enumerate(result["completion_epoch"]) if epoch is not None]
+    assert network.validation_accuracy == max(validation[r] for r in complete)
+    assert network.test_accuracy == 1 - network.validation_accuracy
+    assert set(network.inputs) == set(result["selected"][validation.index(network.validation_accuracy)])
+    unfinished = start(data, seeds=2, epochs=1)
+    list(unfinished)
+    assert best_network(unfinished, [0.5, 0.5]) is None
+    assert torch.get_num_threads() == 1
+
+
+def test_candidates_are_a_strategy_s_trials_that_did_not_fail_the_best_first() -> None:
+    def trial(number: int, ending: Any, complete: float, accuracy: float | None, strategy: str = "stepped") -> Trial:
+        return Trial(number, {"strategy": strategy}, ending=ending, complete=complete, accuracy=accuracy)
+
+    trials = [
+        *(trial(0, "failed", 1.0, 1.0), trial(1, "stopped", 0.0, 0.99), trial(2, "ended", 1.0, 0.8)),
+        *(trial(3, "ended", 1.0, 0.9), trial(4, "ended", 1.0, 1.0, "plateau"), trial(5, None, 0.0, 1.0)),
+    ]
+    assert [found.number for found in candidates(trials, "stepped")] == [3, 2, 1]
+    assert candidates(trials, "markov") == []
