@@ -193,13 +193,15 @@ class _Run:
             **{"mlflow": recorder.tracking.where, "storage": without_password(self.places.storage)},
         }
         ending: SearchEnding = "failed"
+        thaw = gc.get_freeze_count() == 0
         self.watcher.begin(self.study, ledger.label, budget(self.study))
         recorder.show_earlier()
         try:
             ray_is_up()
-            # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out of them.
-            gc.collect()
-            gc.freeze()
+            if thaw:
+                # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out.
+                gc.collect()
+                gc.freeze()
             Trials(self.study, ledger, self.data, self.places.output, recorder).train()
             result |= self._confirm(ledger)
             ending = "finished"
@@ -211,7 +213,8 @@ class _Run:
         except (OSError, *STORAGE_ERRORS, *CLUSTER_ERRORS) as error:
             raise Stopped(ledger.label, no_space(self.places.output) or _one_line(error)) from error
         finally:
-            gc.unfreeze()
+            if thaw:
+                gc.unfreeze()
             self.watcher.end()
             recorder.close(result, ending)
             with suppress(*STORAGE_ERRORS):  # the storage may be what ended the search

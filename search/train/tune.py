@@ -123,8 +123,7 @@ class Trials:
     def _train_once(self, proposer: Proposer, halt: "_Halt") -> dict[int, str]:
         """One run of Tune; returns the trials whose worker was lost too often, with the last error of each."""
         terms = proposer.terms
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        handler = signal.getsignal(signal.SIGINT)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
         try:
             analysis = tune.run(
                 tune.with_parameters(prune, kit=pack(self.data.without_test())),
@@ -143,8 +142,9 @@ class Trials:
                 verbose=0,
             )
         finally:
-            if in_main_thread:
-                signal.signal(signal.SIGINT, handler)
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
             stop_engines()
         failed = [trial for trial in analysis.trials or () if trial.status == TuneTrial.ERROR]
         return {n: str(t.get_error()) for t in failed if (n := t.config["number"]) in proposer.running}
