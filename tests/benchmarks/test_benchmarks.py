@@ -10,7 +10,7 @@ from benchmarks.many_trials import TINY
 from benchmarks.throughput import search
 from benchmarks.timed_search import timed_parts
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 WITHOUT = """
 import runpy, sys
 

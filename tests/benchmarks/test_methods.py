@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks import methods
 from pruning_core.config import TrialConfig
 from pruning_core.data.datasets import Dataset, Part
 from search.report import baselines
@@ -13,17 +14,17 @@ from search.report import baselines
 Choose = Callable[[Dataset, int], list[int]]
 CONFIG = TrialConfig(keep=3, hidden=(8,), learning_rate=0.02)
 CHEAP: dict[str, Choose] = {
-    "anova": baselines.by_anova,
+    "anova": methods.by_anova,
     "mutual information": baselines.by_mutual_information,
     "random forest": baselines.by_random_forest,
-    "recursive elimination": baselines.by_recursive_elimination,
-    "l1 path": baselines.by_l1_path,
+    "recursive elimination": methods.by_recursive_elimination,
+    "l1 path": methods.by_l1_path,
 }
 TRAINED: dict[str, Choose] = {
-    "lassonet": lambda data, keep: baselines.by_lassonet(
+    "lassonet": lambda data, keep: methods.by_lassonet(
         data, keep, CONFIG.hidden, lambda_start=1, path_multiplier=1.3, n_iters=(100, 30)
     ),
-    "stochastic gates": lambda data, keep: baselines.by_stochastic_gates(data, keep, CONFIG),
+    "stochastic gates": lambda data, keep: methods.by_stochastic_gates(data, keep, CONFIG),
 }
 
 
@@ -49,7 +50,7 @@ def test_the_cheap_methods_see_nothing_but_the_training_part(name: str, data: Da
 
 
 def test_stochastic_gates_are_noisy_in_training_only() -> None:
-    pruner = baselines.StochasticGates(4, 2, initial_weight=0.25)
+    pruner = methods.StochasticGates(4, 2, initial_weight=0.25)
     torch.manual_seed(0)
     assert len(set(pruner.gates().tolist())) > 1
     assert pruner.eval().gates().tolist() == [0.25] * 4

@@ -1,6 +1,5 @@
-"""The pictures: drawn from whatever a trial or a search can leave behind, quickly, and of a fixed width."""
+"""The picture of a trial's gates: drawn from whatever a trial can leave behind, quickly, and of a fixed width."""
 
-import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from png import size
 
-from search.figures.gates import gate_trajectories, strategy_summary
+from search.figures.gates import gate_trajectories
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,21 +34,6 @@ def a_trial(
         "alpha": np.repeat(0.01 * 1.02 ** epoch[:, None], replicas, axis=1).astype(np.float32),
     }
     return trial, history, {"gates": gates.astype(np.float16), "epoch": np.arange(epochs + 1), "names": names}
-
-
-def size(path: Path) -> tuple[int, int]:
-    header = path.read_bytes()[:24]
-    assert header[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", header[16:24])
-    return width, height
-
-
-def result(**strategies: dict[str, Any]) -> dict[str, Any]:
-    return {"study": "quick", "winner": next(iter(strategies), None), "strategies": strategies}
-
-
-def accuracy(mean: float) -> dict[str, Any]:
-    return {"mean": mean, "std": 0.01, "per_seed": [mean - 0.01, mean + 0.01]}
 
 
 @pytest.mark.parametrize(
@@ -97,29 +82,3 @@ def test_drawing_is_reproducible(tmp_path: Path) -> None:
     for name in ("a", "b"):
         gate_trajectories(tmp_path / name, "plateau #1", *a_trial())
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_summary_grows_with_the_strategies(tmp_path: Path) -> None:
-    entry = {"trials": 10, "completed": 7, "validation": accuracy(0.95), "test": accuracy(0.94)}
-    strategy_summary(result(plateau=entry), tmp_path / "one.png")
-    strategy_summary(result(plateau=entry, stepped=entry, markov=entry), tmp_path / "three.png")
-    (width, low), (same_width, high) = size(tmp_path / "one.png"), size(tmp_path / "three.png")
-    assert width == same_width == 1000
-    assert high > low
-
-
-@pytest.mark.filterwarnings("error")
-def test_summary_of_strategies_that_were_not_confirmed(tmp_path: Path) -> None:
-    nothing: dict[str, Any] = {"mean": None, "std": None, "per_seed": []}
-    entries: dict[str, dict[str, Any]] = {
-        "plateau": {"trials": 0, "completed": 0},
-        "stepped": {"trials": 3, "completed": 0, "validation": None, "test": nothing},
-        "markov": {"trials": 3, "completed": 0, "test": {"mean": float("nan"), "std": 0.0, "per_seed": []}},
-    }
-    strategy_summary(result(**entries), tmp_path / "summary.png")
-    assert size(tmp_path / "summary.png")[0] == 1000
-
-
-def test_summary_needs_a_strategy(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least one strategy"):
-        strategy_summary(result(), tmp_path / "summary.png")
