@@ -73,7 +73,8 @@ def started_ray(study: Study, data: Dataset, output: Path, address: str | None) 
 
 
 def _start_here(object_store_bytes: int) -> None:
-    _init(include_dashboard=False, object_store_memory=object_store_bytes)
+    # "local", since Ray would join what somebody has started on this machine, or has left behind there.
+    _init(address="local", include_dashboard=False, object_store_memory=object_store_bytes)
 
 
 def _join(address: str, study: Study, output: Path) -> None:

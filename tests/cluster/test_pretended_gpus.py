@@ -85,10 +85,11 @@ class Head:
             text=True,
         )
 
-    def search(self, *settings: str) -> subprocess.Popen[str]:
+    def search(self, *settings: str, here: bool = False) -> subprocess.Popen[str]:
+        """A search on the head, or `here` on this machine alone."""
         overrides = [word for setting in settings for word in ("--set", setting)]
-        command = ["-m", "search", "search", "shares.yaml", "--address", self.address, "--json", "result.json"]
-        return self.start(*command, *overrides)
+        place = [] if here else ["--address", self.address]
+        return self.start("-m", "search", "search", "shares.yaml", *place, "--json", "result.json", *overrides)
 
     def result(self, process: subprocess.Popen[str]) -> dict[str, Any]:
         out, _ = process.communicate(timeout=400)
@@ -148,3 +149,12 @@ def test_resources_auto_takes_the_gpus_where_they_train_more(head: Head) -> None
     result = head.result(head.search("resources=auto", "search.trials=3"))
     assert (result["trials"], result["failed"]) == (3, 0)
     assert head.study(result)["resources"] == {"cpu": 1.0, "gpu": 1.0}
+
+
+@pytest.mark.parametrize("head", [1], indirect=True)
+def test_without_an_address_a_search_leaves_a_running_head_alone(head: Head) -> None:
+    result = head.result(head.search("search.trials=1", here=True))
+    assert (result["trials"], result["failed"]) == (1, 0)
+    refused, _ = (process := head.search("resources.gpu=0.5", here=True)).communicate(timeout=60)
+    assert process.returncode == 2
+    assert "resources.gpu = 0.5 must be at most 0" in refused
