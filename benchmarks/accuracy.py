@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError, Dataset
+from pruning_core.data import DataError, Dataset
 from pruning_core.networks import NetworkFactory
 from pruning_core.training import train
 from search.report.baselines import (

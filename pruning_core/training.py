@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.networks import NetworkFactory, gated_mlp

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from search import terminal
 from search.stores.addresses import places
 from search.study import StudyError, load_study, load_trial

@@ -34,7 +34,7 @@ from ray.tune import ResumeConfig, TuneError
 from ray.tune.experiment import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger import Ledger, lock, open_ledger, search_folder
 from search.propose.optuna_trials import completed, last_accuracy, with_keep
 from search.propose.sampler import StudySearch, StudySearcher, budget

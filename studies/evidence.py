@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.losses import modified_rejection_loss, rejection_loss, selection_loss
 from search.figures.space import importance
 from search.report.findings import Estimate, estimate, paired

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 
 torch.set_num_threads(1)
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger import lock, open_ledger, open_storage, search_folder
 from search.study import Study, StudyError
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pruning_core import replicas as replicas_module
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_entropy_and_gradient

@@ -12,14 +12,14 @@ from quick_runs import MARKOV, HiddenPruner, assert_same, start, start_and_train
 from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig, strategy_hyperparameters
-from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.data import Dataset, load_dataset
 from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
 
 
 def test_the_default_configuration_completes_on_breast_cancer() -> None:
-    data = load_dataset("breast_cancer", keep=8, folder=Path())
+    data = load_dataset("breast_cancer", folder=Path())
     run = train(TrialConfig(keep=8), data, range(4), device="cpu")
     records = list(run)
     result: dict[str, Any] = run.result()

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger_writer import CONSTRAINT_PREFIX, Ending, ledger_writer
 from search.propose.optuna_trials import directions
 from search.stores.addresses import without_password

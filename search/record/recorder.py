@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger import Ledger
 from search.propose.optuna_trials import NODE, completed_fraction, last_accuracy, with_keep
 from search.record.summary import TrialEnding

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
 from search.record.summary import read_arrays

@@ -29,7 +29,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.record import summary, views
 from search.record.pictures import Pictures
 from search.record.provenance import git_tags

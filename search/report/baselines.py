@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.networks import GatedMLP, NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy

@@ -30,7 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import pruning_core
 import search
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.training import train
 from search.stores.addresses import SECONDS_TO_ANSWER, check_reachable
 from search.study import Study, StudyError

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save
 
 from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.progress import best_complete
 from pruning_core.training import Training, train
 from search.propose.optuna_trials import completed_fraction, last_accuracy
