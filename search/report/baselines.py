@@ -18,7 +18,8 @@ from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.networks import GatedMLP, NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy
+from pruning_core.replicas import ReplicaRandom, Replicas
+from pruning_core.tasks import cross_entropy
 from pruning_core.training import train
 
 ROWS, NUMBERS = 10_000, 2_000_000
