@@ -7,7 +7,6 @@ for rounding).
 """
 
 from collections.abc import Callable, Sequence
-from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +21,18 @@ EVALUATION_ELEMENTS = 2**20  # a quarter as many do not use a core fully, four t
 
 
 class ReplicaRandom:
-    """One random number generator per replica, on the CPU: the same numbers on every device."""
+    """One random number generator per replica, on the CPU: the same numbers on every device.
 
-    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+    Args:
+        seeds: one per replica, or a generator that exists already: drawing from here then draws from it.
+        device: where the numbers are wanted.
+    """
+
+    def __init__(self, seeds: Sequence[int | torch.Generator], device: torch.device | str = "cpu") -> None:
         self.device = device
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.generators = [
+            seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed) for seed in seeds
+        ]
 
     def permutations(self, rows: int) -> Tensor:
         """A random order of the rows for each replica, (R, rows), in int32: half the memory, the same order."""
@@ -39,13 +45,6 @@ class ReplicaRandom:
         """Numbers in [0, 1), (R, *shape)."""
         return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
 
-    @classmethod
-    def joined(cls, parts: Sequence["ReplicaRandom"]) -> "ReplicaRandom":
-        """The generators of several parts, one after the other; drawing from it draws from them."""
-        random = cls([], parts[0].device)
-        random.generators = [generator for part in parts for generator in part.generators]
-        return random
-
     def state_dict(self) -> list[Tensor]:
         return [g.get_state() for g in self.generators]
 
@@ -54,64 +53,25 @@ class ReplicaRandom:
             generator.set_state(state.cpu())
 
 
-class Replicas:
-    """R networks that `build` makes, one after each seed.
+class StackedNetwork:
+    """R networks of one kind as stacked tensors, computed side by side: what a training step works on.
 
     Args:
-        build: makes one network; called right after seeding torch's global generator.
-        seeds: one per replica; R is their number.
-        device: where the stacked parameters live.
-
-    Raises:
-        ValueError: the network has no `Pruner`.
-
-    `nn.Dropout` draws from the replica's own seed (see `ReplicaDropout`). Any other random operation draws from torch's
-    global generator: with it, a replica depends on its neighbours, and a resumed training is not the same.
+        network: one of them: the layers are its own, the numbers are not.
+        parameters, buffers: of all R, each (R, ...), by name.
     """
 
-    def __init__(
-        self, build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device | str = "cpu"
-    ) -> None:
-        networks = []
-        with torch.random.fork_rng(devices=[]):
-            for seed in seeds:
-                torch.manual_seed(seed)
-                networks.append(build())
-                use_replica_dropout(networks[-1])
-        pruners = [(name, m) for name, m in networks[0].named_modules() if isinstance(m, Pruner)]
-        if not pruners:
-            raise ValueError("the network has no Pruner layer, so there is nothing to prune")
-        self.keeps = [pruner.keep for _, pruner in pruners]
-        self.pruner_names = [f"{name}.weight" if name else "weight" for name, _ in pruners]
-        parameters, buffers = stack_module_state(networks)
-        trainable = {name for name, p in networks[0].named_parameters() if p.requires_grad}
-        self.parameters = {
-            name: stacked.detach().to(device).requires_grad_(name in trainable) for name, stacked in parameters.items()
-        }
-        self.buffers = {name: stacked.to(device) for name, stacked in buffers.items()}
-        self.network = networks[0]
-        self.dropout_states = [
-            f"{name}.state" for name, m in self.network.named_modules() if isinstance(m, ReplicaDropout)
-        ]
+    def __init__(self, network: nn.Module, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
+        self.network = network
+        self.parameters = parameters
+        self.buffers = buffers
+        modules = list(network.named_modules())
+        self.pruner_names = [f"{name}.weight" if name else "weight" for name, m in modules if isinstance(m, Pruner)]
+        self.dropout_states = [f"{name}.state" for name, m in modules if isinstance(m, ReplicaDropout)]
         self._forward = vmap(self._one_forward, randomness="different")
         self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
         # Not that of a base class: a subclass may compute something else.
-        self._stacked_forward: StackedForward | None = vars(type(networks[0])).get("stacked_forward")
-
-    @classmethod
-    def joined(cls, parts: Sequence["Replicas"]) -> "Replicas":
-        """The replicas of several parts, one after the other, of networks with the same layers.
-
-        They are for training only: which n a replica has, its part knows (`keeps` is empty).
-
-        The parts stay what they were, but their tensors are parts of the new ones from now on: what is done to one is
-        done to the other.
-        """
-        replicas = copy(parts[0])
-        replicas.parameters = _joined([part.parameters for part in parts])
-        replicas.buffers = _joined([part.buffers for part in parts])
-        replicas.keeps = []
-        return replicas
+        self._stacked_forward: StackedForward | None = vars(type(network)).get("stacked_forward")
 
     def __len__(self) -> int:
         return next(iter(self.parameters.values())).shape[0]
@@ -180,6 +140,42 @@ class Replicas:
 
         return logits_RBC.detach(), backward
 
+
+class Replicas(StackedNetwork):
+    """R networks that `build` makes, one after each seed.
+
+    Args:
+        build: makes one network; called right after seeding torch's global generator.
+        seeds: one per replica; R is their number.
+        device: where the stacked parameters live.
+
+    Raises:
+        ValueError: the network has no `Pruner`.
+
+    `nn.Dropout` draws from the replica's own seed (see `ReplicaDropout`). Any other random operation draws from torch's
+    global generator: with it, a replica depends on its neighbours, and a resumed training is not the same.
+    """
+
+    def __init__(
+        self, build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
+        networks = []
+        with torch.random.fork_rng(devices=[]):
+            for seed in seeds:
+                torch.manual_seed(seed)
+                networks.append(build())
+                use_replica_dropout(networks[-1])
+        self.keeps = [module.keep for module in networks[0].modules() if isinstance(module, Pruner)]
+        if not self.keeps:
+            raise ValueError("the network has no Pruner layer, so there is nothing to prune")
+        parameters, buffers = stack_module_state(networks)
+        trainable = {name for name, p in networks[0].named_parameters() if p.requires_grad}
+        super().__init__(
+            networks[0],
+            {name: p.detach().to(device).requires_grad_(name in trainable) for name, p in parameters.items()},
+            {name: stacked.to(device) for name, stacked in buffers.items()},
+        )
+
     @torch.no_grad()
     def accuracy(self, x: Tensor, y: Tensor, pruned: bool, weight: Tensor | None = None) -> Tensor:
         """Fraction of rows classified correctly by each replica, (R,).
@@ -203,15 +199,3 @@ class Replicas:
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""
         return [hard_mask(w.detach(), keep) for w, keep in zip(self.pruner_weights, self.keeps, strict=True)]
-
-
-@torch.no_grad()
-def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The parts' tensors one after the other, by name; the parts' own ones become views of them."""
-    joined = {}
-    for name, first in parts[0].items():
-        whole = torch.cat([part[name] for part in parts])
-        for part, view in zip(parts, whole.split([len(part[name]) for part in parts]), strict=True):
-            part[name].data = view
-        joined[name] = whole.requires_grad_(first.requires_grad)
-    return joined

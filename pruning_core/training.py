@@ -8,7 +8,8 @@ print(run.result()["pruned_accuracy"]["mean"])
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
 from pruning_core.data import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
-from pruning_core.inner_loop import InnerLoop
+from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
+from pruning_core.joined import kind
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
@@ -75,8 +77,9 @@ class Training:
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
         train = self.data.train
-        batch_size = default_batch(config, len(train.y))
-        self.loop = InnerLoop(config, self.replicas, self.random, train.x, train.y, batch_size)
+        rows = Rows(train.x, train.y, default_batch(config, len(train.y)))
+        self.optimizer = optimizer_of(config, self.replicas)
+        self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
         self.units = [w.shape[1] for w in self.replicas.pruner_weights]
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         self.history = History(
@@ -85,6 +88,11 @@ class Training:
         self.settled_R = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.settled_tensors: dict[str, Tensor] = {}
         self._remember_gates(epoch=0)
+
+    @cached_property
+    def kind(self) -> Hashable | None:
+        """What runs must have in common to be trained in one batch (see `joined`); None for one that joins no other."""
+        return kind(self.loop)
 
     @property
     def finished(self) -> bool:
@@ -196,7 +204,7 @@ class Training:
             # Copies: of a part of a joined stack, torch.save would write the whole stack.
             "parameters": {name: p.detach().clone() for name, p in self.replicas.parameters.items()},
             "buffers": {name: buffer.clone() for name, buffer in self.replicas.buffers.items()},
-            "optimizer": self.loop.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "strategy": self.strategy.state_dict(),
             "random": self.random.state_dict(),
             "recent_gates": list(self.recent_gates),
@@ -215,7 +223,7 @@ class Training:
             for name, parameter in self.replicas.parameters.items():
                 parameter.copy_(state["parameters"][name])
         self.replicas.buffers = state["buffers"]
-        self.loop.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
@@ -231,7 +239,7 @@ def train_epoch(runs: Sequence[Training], loop: InnerLoop) -> None:
 
     Args:
         runs: the trainings.
-        loop: that of the run, or of several runs the one that `InnerLoop.joined` made of theirs.
+        loop: that of the run, or of several runs the one that `joined.join` made of theirs.
     """
     started = time.perf_counter()
     means_KR = loop.epoch(torch.cat([run.strategy.alpha_R for run in runs]))

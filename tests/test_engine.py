@@ -11,6 +11,7 @@ import torch
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop
+from pruning_core.joined import join
 from pruning_core.training import train
 from search.study import Study
 from search.train.engine import Engine, trials_together
@@ -58,13 +59,12 @@ def engine(data: Dataset) -> Engine:
 def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many trials each batch of several had."""
     sizes: list[int] = []
-    join = InnerLoop.joined
 
     def watched(parts: Any) -> InnerLoop:
         sizes.append(len(parts))
         return join(parts)
 
-    monkeypatch.setattr(InnerLoop, "joined", watched)
+    monkeypatch.setattr("search.train.engine.join", watched)
     return sizes
 
 
@@ -98,7 +98,7 @@ def test_when_a_batch_fails_each_trial_goes_on_by_itself(
         failed.append(len(parts))
         raise torch.OutOfMemoryError("no memory for a batch")
 
-    monkeypatch.setattr(InnerLoop, "joined", full)
+    monkeypatch.setattr("search.train.engine.join", full)
     trials = [config(tmp_path, number, **values) for number, values in enumerate(VALUES[:2])]
     for trial, reports in zip(trials, at_once(engine, trials), strict=True):
         assert reports[-1]["error"] == ""

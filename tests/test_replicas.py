@@ -187,7 +187,7 @@ def test_a_replica_does_not_depend_on_its_neighbours(values: dict[str, object], 
 def test_batch_norm_remembers_every_batch_once(data: Dataset) -> None:
     run = train(CONFIG.model_copy(update={"epochs": 4}), data, range(2), NETWORKS["BatchNorm"], device="cpu")
     list(run)
-    assert run.replicas.buffers["normalisation.num_batches_tracked"].tolist() == 2 * [4 * run.loop.steps]
+    assert run.replicas.buffers["normalisation.num_batches_tracked"].tolist() == 2 * [4 * run.loop.rows.steps]
     mean = run.replicas.buffers["normalisation.running_mean"]
     assert not torch.equal(mean[0], mean[1])
 
@@ -196,7 +196,7 @@ def test_proposals_of_the_chain_leave_batch_norms_statistics_alone(data: Dataset
     config = CONFIG.model_copy(update={"strategy": "markov", "proposals": 3, "epochs": 4})
     run = train(config, data, range(2), NETWORKS["BatchNorm"], device="cpu")
     list(run)
-    assert run.replicas.buffers["normalisation.num_batches_tracked"].tolist() == 2 * [4 * run.loop.steps]
+    assert run.replicas.buffers["normalisation.num_batches_tracked"].tolist() == 2 * [4 * run.loop.rows.steps]
 
 
 def test_a_parameter_that_the_user_froze_stays_as_it_is(data: Dataset) -> None:

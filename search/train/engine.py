@@ -22,7 +22,8 @@ import torch
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
-from pruning_core.inner_loop import InnerLoop, aligned, equal_batches, step_bytes
+from pruning_core.inner_loop import InnerLoop, equal_batches
+from pruning_core.joined import aligned, join, step_bytes
 from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, default_batch, train, train_epoch
 from search.study import Study
@@ -194,7 +195,7 @@ class Engine:
     def _kind(self, member: Member) -> Hashable:
         if member.run is None or member.alone or (self.device == "cpu" and self.threads > 1):
             return member
-        return member.run.loop.kind or member
+        return member.run.kind or member
 
     def _end(self, member: Member, result: dict[str, Any] | BaseException) -> None:
         with self.changed:
@@ -222,7 +223,7 @@ class Engine:
         loop = runs[0].loop
         try:
             if len(runs) > 1:
-                loop = self.joined.get(tuple(group)) or InnerLoop.joined([run.loop for run in runs])
+                loop = self.joined.get(tuple(group)) or join([run.loop for run in runs])
                 self.joined[tuple(group)] = loop
             train_epoch(runs, loop)
         except Exception:
