@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pruning_core.chain import Chain
 from pruning_core.inner_loop import InnerLoop, LossTerms
+from pruning_core.networks import NetworkSpec
 from pruning_core.optimizer import Optimizer
 from pruning_core.replicas import ReplicaRandom, StackedNetwork
 
@@ -34,23 +35,31 @@ def step_bytes(replicas: int, batch: int, widths: Sequence[int]) -> int:
     return 4 * replicas * (6 * parameters + batch * (2 * widths[0] + 5 * sum(widths[1:])))
 
 
-def kind(loop: InnerLoop) -> Hashable | None:
+def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
     """What the loops of two runs must have in common to be joined: data, batches, network, the rejection loss.
 
-    None on a CPU, of which one thread is used, where a joined replica would not be the same to the last bit: a product
-    of matrices depends on how far they are from a multiple of 64 bytes, so each part must end at one.
+    None where the network joins no other, and on a CPU, of which one thread is used, where a joined replica would not
+    be the same to the last bit: a product of matrices depends on how far they are from a multiple of 64 bytes, so each
+    part must end at one.
+
+    Args:
+        network: how the loop's networks were built.
     """
     stack, rows = loop.stack, loop.rows
-    layers = tuple(
-        (name, p.shape[1:], p.dtype, name in stack.pruner_names or p.requires_grad)
-        for name, p in stack.parameters.items()
-    )
     if rows.x.device.type == "cpu":
         widths = [rows.x[0].numel(), *(p.shape[1] for p in stack.parameters.values() if p.dim() == 3)]
         if not (stack.has_stacked_forward and aligned(len(stack), rows.batch_size, widths)):
             return None
-    data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size
-    return type(stack.network), layers, loop.losses.rejection, data
+    of_network = network.kind(stack.network)
+    if of_network is None:
+        return None
+    layers = tuple(
+        (name, p.shape[1:], p.dtype, name in stack.pruner_names or p.requires_grad)
+        for name, p in stack.parameters.items()
+    )
+    buffers = tuple((name, buffer.shape[1:], buffer.dtype) for name, buffer in stack.buffers.items())
+    data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size, stack.input_shape
+    return of_network, layers, buffers, loop.losses.rejection, data
 
 
 def join(loops: Sequence[InnerLoop]) -> InnerLoop:
@@ -70,6 +79,7 @@ def join(loops: Sequence[InnerLoop]) -> InnerLoop:
         first.stack.network,
         _one_after_the_other([loop.stack.parameters for loop in loops]),
         _one_after_the_other([loop.stack.buffers for loop in loops]),
+        first.stack.input_shape,
     )
     for weights_RN in stack.pruner_weights:
         weights_RN.requires_grad_(not all(chains))

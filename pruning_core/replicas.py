@@ -6,7 +6,9 @@ faster. Each replica draws its random numbers from its own generator, so that it
 for rounding).
 """
 
+import copy
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -59,10 +61,18 @@ class StackedNetwork:
     Args:
         network: one of them: the layers are its own, the numbers are not.
         parameters, buffers: of all R, each (R, ...), by name.
+        input_shape: of one row as the network takes it; None for flat rows.
     """
 
-    def __init__(self, network: nn.Module, parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        parameters: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
         self.network = network
+        self.input_shape = input_shape
         self.parameters = parameters
         self.buffers = buffers
         modules = list(network.named_modules())
@@ -96,6 +106,10 @@ class StackedNetwork:
         """All stacked parameters but the pruner weights, each (R, ...)."""
         return [p for name, p in self.parameters.items() if name not in self.pruner_names]
 
+    def _in_shape(self, x: Tensor) -> Tensor:
+        """Flat rows, (..., F), as the network takes them."""
+        return x if self.input_shape is None else x.unflatten(-1, self.input_shape)
+
     def _one_forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(self.network, (parameters, buffers), (x,))
 
@@ -103,13 +117,14 @@ class StackedNetwork:
         """The networks' outputs, (R, B, C); of the first K networks (K, B, C).
 
         Args:
-            x: a batch for each replica, (R, B, ...), or of the first K, (K, B, ...), or with `shared` one for all,
-                (B, ...).
+            x: a batch of flat rows for each replica, (R, B, F), or of the first K, (K, B, F), or with `shared` one for
+                all, (B, F).
             pruner_weights: used in place of the networks' own, e.g. a hard mask; of as many replicas.
         """
         parameters, buffers = self.parameters, self.buffers
         if not shared and len(x) < len(self):
             parameters, buffers = ({name: t[: len(x)] for name, t in of.items()} for of in (parameters, buffers))
+        x = self._in_shape(x)
         if pruner_weights is not None:  # a trial leaves BatchNorm's running statistics alone
             buffers = {name: buffer.clone() for name, buffer in buffers.items()}
             parameters = {**parameters, **dict(zip(self.pruner_names, pruner_weights, strict=True))}
@@ -125,7 +140,7 @@ class StackedNetwork:
         The gradients are those of (at least) all parameters that require one, by name. Call the function only once.
         """
         if self._stacked_forward is not None:
-            return self._stacked_forward(self.network, self.parameters, x_RBF)
+            return self._stacked_forward(self.network, self.parameters, self._in_shape(x_RBF))
         for name in self.dropout_states:
             self.buffers[name] += 1
         with torch.enable_grad():
@@ -148,6 +163,7 @@ class Replicas(StackedNetwork):
         build: makes one network; called right after seeding torch's global generator.
         seeds: one per replica; R is their number.
         device: where the stacked parameters live.
+        input_shape: of one row as the networks take it; None for flat rows.
 
     Raises:
         ValueError: the network has no `Pruner`.
@@ -157,7 +173,11 @@ class Replicas(StackedNetwork):
     """
 
     def __init__(
-        self, build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device | str = "cpu"
+        self,
+        build: Callable[[], nn.Module],
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        input_shape: tuple[int, ...] | None = None,
     ) -> None:
         networks = []
         with torch.random.fork_rng(devices=[]):
@@ -174,6 +194,7 @@ class Replicas(StackedNetwork):
             networks[0],
             {name: p.detach().to(device).requires_grad_(name in trainable) for name, p in parameters.items()},
             {name: stacked.to(device) for name, stacked in buffers.items()},
+            input_shape,
         )
 
     @torch.no_grad()
@@ -188,6 +209,7 @@ class Replicas(StackedNetwork):
         self.network.eval()
         masks = self.hard_masks() if pruned else None
         right_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
+        x = x.flatten(1)
         rows_at_once = max(64, EVALUATION_ELEMENTS // (len(self) * max(64, x[0].numel())))
         for start in range(0, len(y), rows_at_once):
             rows = slice(start, start + rows_at_once)
@@ -199,3 +221,12 @@ class Replicas(StackedNetwork):
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""
         return [hard_mask(w.detach(), keep) for w, keep in zip(self.pruner_weights, self.keeps, strict=True)]
+
+
+@torch.no_grad()
+def one_replica(replicas: Replicas, replica: int) -> nn.Module:
+    """One of the R networks by itself, on the CPU, gates included; it takes rows in its `input_shape`."""
+    network = copy.deepcopy(replicas.network).cpu()
+    for name, tensor in chain(network.named_parameters(), network.named_buffers()):
+        tensor.copy_(replicas.tensors[name][replica])
+    return network.eval()

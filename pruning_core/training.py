@@ -9,7 +9,7 @@ print(run.result()["pruned_accuracy"]["mean"])
 import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from pruning_core.data import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
 from pruning_core.joined import kind
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.strategies import EpochMeans
@@ -40,7 +40,7 @@ def train(
     config: TrialConfig,
     data: Dataset,
     seeds: Sequence[int],
-    network: NetworkFactory = gated_mlp,
+    network: NetworkSpec | NetworkFactory = GATED_MLP,
     device: torch.device | str | None = None,
 ) -> "Training":
     """Prepares the training of one replica per seed; iterate over the result to train.
@@ -49,7 +49,7 @@ def train(
         config: every hyperparameter.
         data: training and validation part (a test part is not looked at).
         seeds: one per replica: initial weights, order of the batches and random numbers of the chain follow from it.
-        network: makes one network; it needs at least one `Pruner`.
+        network: how a network is built, or just a function that builds one; it needs at least one `Pruner`.
         device: `cuda` if there is one, else `cpu`, unless given.
 
     Returns:
@@ -66,14 +66,16 @@ class Training:
         config: TrialConfig,
         data: Dataset,
         seeds: Sequence[int],
-        network: NetworkFactory = gated_mlp,
+        network: NetworkSpec | NetworkFactory = GATED_MLP,
         device: torch.device | str | None = None,
     ) -> None:
         device = torch.device(device) if device is not None else default_device()
         self.config = config
         self.data = data.to(device)
         features, classes = len(data.feature_names), len(data.class_names)
-        self.replicas = Replicas(lambda: network(config, features, classes), seeds, device)
+        self.network = network if isinstance(network, NetworkSpec) else NetworkSpec(network)
+        build = partial(self.network.build, config, features, classes)
+        self.replicas = Replicas(build, seeds, device, self.network.input_shape)
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
         train = self.data.train
@@ -92,7 +94,7 @@ class Training:
     @cached_property
     def kind(self) -> Hashable | None:
         """What runs must have in common to be trained in one batch (see `joined`); None for one that joins no other."""
-        return kind(self.loop)
+        return kind(self.loop, self.network)
 
     @property
     def finished(self) -> bool:
@@ -222,7 +224,8 @@ class Training:
         with torch.no_grad():
             for name, parameter in self.replicas.parameters.items():
                 parameter.copy_(state["parameters"][name])
-        self.replicas.buffers = state["buffers"]
+            for name, buffer in self.replicas.buffers.items():
+                buffer.copy_(state["buffers"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])

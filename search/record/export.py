@@ -18,8 +18,9 @@ from onnx.reference import ReferenceEvaluator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pruning_core.compaction import Compacted, compact, describe, one_replica, rebuild
+from pruning_core.compaction import Compacted, compact, describe, rebuild
 from pruning_core.progress import best_complete
+from pruning_core.replicas import one_replica
 from pruning_core.training import Training
 from search.study import StudyError
 

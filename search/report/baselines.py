@@ -16,7 +16,7 @@ from torch import nn
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 from pruning_core.data import Dataset
-from pruning_core.networks import GatedMLP, NetworkFactory, gated_mlp
+from pruning_core.networks import GATED_MLP, GatedMLP, NetworkFactory
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.tasks import cross_entropy
@@ -43,7 +43,7 @@ def with_inputs(columns: Sequence[int]) -> NetworkFactory:
     """The default network with the gates of `columns` at exactly 1 and the others at exactly 0, for good."""
 
     def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
-        network = gated_mlp(config, features, classes)
+        network = GATED_MLP.build(config, features, classes)
         pruner = next(module for module in network.modules() if isinstance(module, Pruner))
         with torch.no_grad():
             pruner.weight.fill_(-torch.inf)

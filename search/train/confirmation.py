@@ -17,10 +17,11 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.numpy import load_file, save
 
-from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
+from pruning_core.compaction import PrunedReplica, compact, describe
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.progress import best_complete
+from pruning_core.replicas import one_replica
 from pruning_core.training import Training, train
 from search.propose.optuna_trials import completed_fraction, last_accuracy
 from search.study import Study

@@ -1,27 +1,38 @@
 """Runs that join train as each would alone: the batch is an arrangement of the work, not a part of the result."""
 
 import io
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from pruning_core.chain import MarkovChain
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, Part
 from pruning_core.history import QUANTITIES
-from pruning_core.joined import JoinedChains, aligned, join
-from pruning_core.replicas import ReplicaRandom
+from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
+from pruning_core.joined import JoinedChains, aligned, join, kind
+from pruning_core.networks import GATED_MLP, Backward, GatedMLP, NetworkFactory, NetworkSpec
+from pruning_core.pruner import Pruner
+from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.training import Training, train, train_epoch
 
 EPOCHS = 12
 
 
-def run(data: Dataset, values: dict[str, Any], seeds: range = range(8)) -> Training:
+def run(
+    data: Dataset,
+    values: dict[str, Any],
+    seeds: range = range(8),
+    network: NetworkSpec | NetworkFactory = GATED_MLP,
+) -> Training:
     config = TrialConfig.model_validate({"keep": 3, "hidden": (16,), "epochs": EPOCHS, "settle_epochs": 4, **values})
-    return train(config, data, seeds, device="cpu")
+    return train(config, data, seeds, network, device="cpu")
 
 
 def assert_same(joined: Training, alone: Training) -> None:
@@ -127,6 +138,55 @@ def test_loops_of_another_kind_do_not_join(data: Dataset, values: dict[str, Any]
 
 def test_loops_of_one_kind_join_whatever_their_hyperparameters_are(data: Dataset) -> None:
     assert len({run(data, values).kind for values in [*DIFFERENT, *CHAINS, *MIXED]}) == 1
+
+
+class Activated(GatedMLP):
+    """The built-in network with another activation, which its parameters do not show."""
+
+    def __init__(self, config: TrialConfig, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(12, 3, config.keep, config.hidden, config.initial_weight)
+        self.activation = activation
+
+    def stacked_forward(self, parameters: Mapping[str, Tensor], x_RBF: Tensor) -> tuple[Tensor, Backward]:
+        logits_RBC, backward = super().stacked_forward(parameters, x_RBF)
+        return self.activation(logits_RBC), backward
+
+
+def activated(activation: Callable[[Tensor], Tensor]) -> NetworkFactory:
+    return lambda config, features, classes: Activated(config, activation)
+
+
+def test_networks_with_other_activations_do_not_join(data: Dataset) -> None:
+    tanh, relu, again = (run(data, {}, network=activated(each)).kind for each in (torch.tanh, torch.relu, torch.tanh))
+    assert tanh is not None
+    assert tanh == again
+    assert tanh != relu
+
+
+def test_other_activations_do_not_join_where_the_cpu_s_rule_does_not_count(data: Dataset) -> None:
+    """On a device other than a CPU; `meta` computes nothing."""
+    rows, seeds = Rows(data.train.x.to("meta"), data.train.y.to("meta"), 32), range(8)
+    config = TrialConfig(keep=3)
+
+    def of(activation: type[nn.Module]) -> Hashable:
+        def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
+            return nn.Sequential(Pruner(12, 3), nn.Linear(12, 8), activation(), nn.Linear(8, 3))
+
+        spec = NetworkSpec(build)
+        replicas = Replicas(lambda: build(config, 12, 3), seeds, "meta")
+        loop = InnerLoop.of(config, replicas, ReplicaRandom(seeds, "meta"), rows, optimizer_of(config, replicas))
+        return kind(loop, spec)
+
+    assert of(nn.ReLU) == of(nn.ReLU) is not None
+    assert of(nn.ReLU) != of(nn.Tanh)
+
+
+def test_a_network_that_must_not_be_joined_is_not(data: Dataset) -> None:
+    assert run(data, {}, network=replace(GATED_MLP, kind=lambda network: None)).kind is None
+
+
+def test_the_built_in_network_joins_however_it_is_handed_over(data: Dataset) -> None:
+    assert run(data, {}, network=GATED_MLP.build).kind == run(data, {}).kind is not None
 
 
 def test_loops_with_more_proposals_come_first(data: Dataset) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pruning_core import replicas as replicas_module
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.networks import GATED_MLP, NetworkFactory
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.training import train
@@ -53,7 +53,7 @@ def two_pruners(normalisation: Callable[[], nn.Module]) -> NetworkFactory:
 
 
 NETWORKS: dict[str, NetworkFactory] = {
-    "default": gated_mlp,
+    "default": GATED_MLP.build,
     "two pruners": two_pruners(nn.Identity),
     "LayerNorm": two_pruners(lambda: nn.LayerNorm(10)),
     "BatchNorm": two_pruners(lambda: nn.BatchNorm1d(10)),
@@ -86,7 +86,7 @@ def test_a_replica_starts_as_the_network_that_its_seed_makes(network: NetworkFac
 
 def test_building_replicas_does_not_touch_the_global_random_numbers() -> None:
     before = torch.random.get_rng_state()
-    Replicas(lambda: gated_mlp(CONFIG, 12, 3), [5, 2])
+    Replicas(lambda: GATED_MLP.build(CONFIG, 12, 3), [5, 2])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -144,7 +144,7 @@ def test_the_default_network_under_the_hard_mask_is_a_plain_network_on_zeroed_in
 
 
 def test_accuracy_in_several_pieces(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    replicas = Replicas(lambda: gated_mlp(CONFIG, 12, 3), [0, 1, 2])
+    replicas = Replicas(lambda: GATED_MLP.build(CONFIG, 12, 3), [0, 1, 2])
     whole = replicas.accuracy(data.validation.x, data.validation.y, pruned=True)
     monkeypatch.setattr(replicas_module, "EVALUATION_ELEMENTS", 3 * 64 * 7)
     torch.testing.assert_close(replicas.accuracy(data.validation.x, data.validation.y, pruned=True), whole)
@@ -153,7 +153,7 @@ def test_accuracy_in_several_pieces(data: Dataset, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("pruned", [True, False])
 def test_rows_count_as_much_as_their_weight(data: Dataset, pruned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicas_module, "EVALUATION_ELEMENTS", 3 * 64 * 7)
-    replicas = Replicas(lambda: gated_mlp(CONFIG, 12, 3), [0, 1, 2])
+    replicas = Replicas(lambda: GATED_MLP.build(CONFIG, 12, 3), [0, 1, 2])
     x, y = data.validation.x, data.validation.y
     alike = replicas.accuracy(x, y, pruned)
     assert torch.equal(replicas.accuracy(x, y, pruned, torch.ones(90)), alike)
