@@ -64,7 +64,7 @@ class LossTerms:
             config.rejection,
             torch.full((count,), config.label_smoothing, device=device),
             torch.full((count,), config.rejection_weight, device=device),
-            [torch.full((count, 1), float(keep), device=device) for keep in replicas.keeps],
+            [torch.full((count, 1), float(pruner.keep), device=device) for pruner in replicas.pruners],
         )
 
 
@@ -77,7 +77,7 @@ def optimizer_of(config: "TrialConfig", replicas: Replicas) -> AdamW:
     """
     for weights_RN in replicas.pruner_weights:
         weights_RN.requires_grad_(not config.chain)
-    pruners = {name: replicas.parameters[name] for name in replicas.pruner_names}
+    pruners = {name: replicas.parameters[name] for name in replicas.pruner_parameters}
     network = {name: p for name, p in replicas.parameters.items() if name not in pruners}
     return AdamW(
         [Group(network, config.learning_rate, config.weight_decay), Group(pruners, config.pruner_learning_rate)]
@@ -121,8 +121,7 @@ class InnerLoop:
         Args:
             optimizer: as `optimizer_of` makes it.
         """
-        units = [w.shape[1] for w in replicas.pruner_weights]
-        chain = MarkovChain(config, units, random) if config.chain else None
+        chain = MarkovChain(config, [pruner.units for pruner in replicas.pruners], random) if config.chain else None
         return cls(replicas, random, rows, LossTerms.of(config, replicas), optimizer, chain)
 
     @property
@@ -179,7 +178,7 @@ class InnerLoop:
             selection_R, rejection_R, of_pruners = pruner_losses_and_gradients(
                 weights, losses.keeps, losses.rejection, losses.rejection_weight_R
             )
-            for name, gradient_RN in zip(stack.pruner_names, of_pruners, strict=True):
+            for name, gradient_RN in zip(stack.pruner_parameters, of_pruners, strict=True):
                 gradients[name] = gradient_RN.mul_(alpha_R.unsqueeze(1)).add_(gradients[name])
         else:
             selection_R, rejection_R = pruner_losses(weights, losses.keeps, losses.rejection)

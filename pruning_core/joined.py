@@ -54,7 +54,7 @@ def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
     if of_network is None:
         return None
     layers = tuple(
-        (name, p.shape[1:], p.dtype, name in stack.pruner_names or p.requires_grad)
+        (name, p.shape[1:], p.dtype, name in stack.pruner_parameters or p.requires_grad)
         for name, p in stack.parameters.items()
     )
     buffers = tuple((name, buffer.shape[1:], buffer.dtype) for name, buffer in stack.buffers.items())

@@ -9,7 +9,7 @@ searches train.
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,11 +71,15 @@ class GatedMLP(nn.Module):
         keep: n.
         hidden: widths of the hidden layers; none makes a linear classifier.
         initial_weight: w_0.
+
+    `pruner_on_inputs` is the path of its pruner, which nobody would find on the inputs: its `forward` is never called.
     """
+
+    pruner_on_inputs: ClassVar[str] = "pruner"
 
     def __init__(self, features: int, classes: int, keep: int, hidden: tuple[int, ...], initial_weight: float) -> None:
         super().__init__()
-        self.pruner = Pruner(features, keep, initial_weight)
+        self.pruner = Pruner(features, keep, initial_weight, name="inputs")
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((features, *hidden, classes)))
 
     def forward(self, x_BF: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from pruning_core.dropout import ReplicaDropout, use_replica_dropout
 from pruning_core.networks import Backward, StackedForward
-from pruning_core.pruner import Pruner, hard_mask
+from pruning_core.pruner import hard_mask, named_pruners
 from pruning_core.tasks import right_answers
 
 EVALUATION_ELEMENTS = 2**20  # a quarter as many do not use a core fully, four times as many leave its cache
@@ -75,9 +75,8 @@ class StackedNetwork:
         self.input_shape = input_shape
         self.parameters = parameters
         self.buffers = buffers
-        modules = list(network.named_modules())
-        self.pruner_names = [f"{name}.weight" if name else "weight" for name, m in modules if isinstance(m, Pruner)]
-        self.dropout_states = [f"{name}.state" for name, m in modules if isinstance(m, ReplicaDropout)]
+        self.pruner_parameters = [pruner.parameter for pruner in named_pruners(network)]
+        self.dropout_states = [f"{name}.state" for name, m in network.named_modules() if isinstance(m, ReplicaDropout)]
         self._forward = vmap(self._one_forward, randomness="different")
         self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
         # Not that of a base class: a subclass may compute something else.
@@ -99,14 +98,14 @@ class StackedNetwork:
     @property
     def pruner_weights(self) -> list[Tensor]:
         """The pruner weights, one (R, N) tensor per pruner."""
-        return [self.parameters[name] for name in self.pruner_names]
+        return [self.parameters[name] for name in self.pruner_parameters]
 
     @property
     def network_parameters(self) -> list[Tensor]:
         """All stacked parameters but the pruner weights, each (R, ...)."""
-        return [p for name, p in self.parameters.items() if name not in self.pruner_names]
+        return [p for name, p in self.parameters.items() if name not in self.pruner_parameters]
 
-    def _in_shape(self, x: Tensor) -> Tensor:
+    def in_shape(self, x: Tensor) -> Tensor:
         """Flat rows, (..., F), as the network takes them."""
         return x if self.input_shape is None else x.unflatten(-1, self.input_shape)
 
@@ -124,10 +123,10 @@ class StackedNetwork:
         parameters, buffers = self.parameters, self.buffers
         if not shared and len(x) < len(self):
             parameters, buffers = ({name: t[: len(x)] for name, t in of.items()} for of in (parameters, buffers))
-        x = self._in_shape(x)
+        x = self.in_shape(x)
         if pruner_weights is not None:  # a trial leaves BatchNorm's running statistics alone
             buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-            parameters = {**parameters, **dict(zip(self.pruner_names, pruner_weights, strict=True))}
+            parameters = {**parameters, **dict(zip(self.pruner_parameters, pruner_weights, strict=True))}
         if self._stacked_forward is not None:
             return self._stacked_forward(self.network, parameters, x.expand(len(self), *x.shape) if shared else x)[0]
         forward = self._forward_shared if shared else self._forward
@@ -140,7 +139,7 @@ class StackedNetwork:
         The gradients are those of (at least) all parameters that require one, by name. Call the function only once.
         """
         if self._stacked_forward is not None:
-            return self._stacked_forward(self.network, self.parameters, self._in_shape(x_RBF))
+            return self._stacked_forward(self.network, self.parameters, self.in_shape(x_RBF))
         for name in self.dropout_states:
             self.buffers[name] += 1
         with torch.enable_grad():
@@ -166,7 +165,10 @@ class Replicas(StackedNetwork):
         input_shape: of one row as the networks take it; None for flat rows.
 
     Raises:
-        ValueError: the network has no `Pruner`.
+        ValueError: the network has no `Pruner`, or two of one name.
+
+    Attributes:
+        pruners: name, n, N and parameter of each pruner.
 
     `nn.Dropout` draws from the replica's own seed (see `ReplicaDropout`). Any other random operation draws from torch's
     global generator: with it, a replica depends on its neighbours, and a resumed training is not the same.
@@ -185,9 +187,7 @@ class Replicas(StackedNetwork):
                 torch.manual_seed(seed)
                 networks.append(build())
                 use_replica_dropout(networks[-1])
-        self.keeps = [module.keep for module in networks[0].modules() if isinstance(module, Pruner)]
-        if not self.keeps:
-            raise ValueError("the network has no Pruner layer, so there is nothing to prune")
+        self.pruners = named_pruners(networks[0])
         parameters, buffers = stack_module_state(networks)
         trainable = {name for name, p in networks[0].named_parameters() if p.requires_grad}
         super().__init__(
@@ -220,7 +220,7 @@ class Replicas(StackedNetwork):
 
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""
-        return [hard_mask(w.detach(), keep) for w, keep in zip(self.pruner_weights, self.keeps, strict=True)]
+        return [hard_mask(w.detach(), p.keep) for w, p in zip(self.pruner_weights, self.pruners, strict=True)]
 
 
 @torch.no_grad()

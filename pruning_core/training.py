@@ -17,7 +17,8 @@ from torch import Tensor
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
 from pruning_core.data import Dataset, Part
-from pruning_core.history import QUANTITIES, EpochRecord, History
+from pruning_core.gate_names import gate_names
+from pruning_core.history import QUANTITIES, EpochRecord, History, PrunedUnits, PrunerRecord
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
 from pruning_core.joined import kind
 from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
@@ -82,11 +83,10 @@ class Training:
         rows = Rows(train.x, train.y, default_batch(config, len(train.y)))
         self.optimizer = optimizer_of(config, self.replicas)
         self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
-        self.units = [w.shape[1] for w in self.replicas.pruner_weights]
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
-        self.history = History(
-            config, list(seeds), _gate_names(self.units, data.feature_names), sum(self.replicas.keeps)
-        )
+        names = gate_names(self.replicas, train.x[:1].flatten(1), data.feature_names)
+        pruners = [PrunedUnits(p.name, p.keep, of) for p, of in zip(self.replicas.pruners, names, strict=True)]
+        self.history = History(config, list(seeds), pruners)
         self.settled_R = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.settled_tensors: dict[str, Tensor] = {}
         self._remember_gates(epoch=0)
@@ -135,6 +135,7 @@ class Training:
         self.strategy.update(EpochMeans(*(values_R.double() for values_R in measured)))
 
         validation, replicas = self.data.validation, self.replicas
+        active_PR, fell_PR, complete_PR = self._pruners(gates_RN)
         values = {
             "classification_loss": classification_R,
             "selection_loss": selection_R,
@@ -143,9 +144,9 @@ class Training:
             "alpha": alpha_R,
             "lambda_": lambda_R,
             "mu": mu_R,
-            "active": (gates_RN > 0.5).sum(1),
-            "fell": ((self.recent_gates[-1] > 0.5) & (gates_RN <= 0.5)).sum(1),
-            "complete": self._complete(gates_RN),
+            "active": active_PR.sum(0),
+            "fell": fell_PR.sum(0),
+            "complete": complete_PR.all(0),
             "drift": self._drift(gates_RN),
             "gate_variance": gate_variance_R,
             "weight_variance": weight_variance_R,
@@ -153,17 +154,33 @@ class Training:
             "full_accuracy": replicas.accuracy(validation.x, validation.y, False, validation.weight),
             "acceptance": acceptance_R,
         }
-        table = torch.stack([values[q].double() for q in QUANTITIES]).cpu().numpy()
-        self.history.append(EpochRecord(len(self.history) + 1, *table))
+        rows = [values[q] for q in QUANTITIES]
+        if len(replicas.pruners) > 1:
+            rows += [row_R for of_pruner in zip(active_PR, fell_PR, complete_PR, strict=True) for row_R in of_pruner]
+        table = torch.stack([row_R.double() for row_R in rows]).cpu().numpy()
+        of_all, of_pruners = table[: len(QUANTITIES)], table[len(QUANTITIES) :]
+        pruners = tuple(PrunerRecord(*of_pruners[i : i + 3]) for i in range(0, len(of_pruners), 3))
+        self.history.append(
+            EpochRecord(len(self.history) + 1, **dict(zip(QUANTITIES, of_all, strict=True)), pruners=pruners)
+        )
         self._settle()
         self._remember_gates(len(self.history))
 
-    def _complete(self, gates_RN: Tensor) -> Tensor:
-        """Whether each replica has exactly n open gates in each pruner, all within `tolerance` of 0 or 1, (R,)."""
-        decided_R = (torch.minimum(gates_RN, 1 - gates_RN) <= self.config.tolerance).all(1)
-        for part_RN, keep in zip(gates_RN.split(self.units, dim=1), self.replicas.keeps, strict=True):
-            decided_R = decided_R & ((part_RN > 0.5).sum(1) == keep)
-        return decided_R
+    def _pruners(self, gates_RN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How many gates of each pruner are open, how many fell in this epoch, and whether it is complete, each (P, R).
+
+        A pruner is complete with exactly n open gates and all within `tolerance` of 0 or 1.
+        """
+        units = [pruner.units for pruner in self.replicas.pruners]
+        fell_RN = (self.recent_gates[-1] > 0.5) & (gates_RN <= 0.5)
+        decided_RN = torch.minimum(gates_RN, 1 - gates_RN) <= self.config.tolerance
+        active_PR = torch.stack([of_pruner.sum(1) for of_pruner in (gates_RN > 0.5).split(units, dim=1)])
+        fell_PR = torch.stack([of_pruner.sum(1) for of_pruner in fell_RN.split(units, dim=1)])
+        decided_PR = torch.stack([of_pruner.all(1) for of_pruner in decided_RN.split(units, dim=1)])
+        right_PR = torch.stack(
+            [active_R == pruner.keep for active_R, pruner in zip(active_PR, self.replicas.pruners, strict=True)]
+        )
+        return active_PR, fell_PR, decided_PR & right_PR
 
     def _drift(self, gates_RN: Tensor) -> Tensor:
         """The largest move of a gate over the last `settle_epochs` epochs, (R,); infinite while there are fewer."""
@@ -178,15 +195,12 @@ class Training:
             self.history.gates.append((epoch, gates_RN.half().cpu().numpy()))
 
     def selected(self) -> list[list[str]]:
-        """The names of the units that the hard mask keeps, for each replica."""
-        names, result = self.history.names, []
-        for r in range(len(self.replicas)):
-            kept, start = [], 0
-            for weights_RN, keep in zip(self.replicas.pruner_weights, self.replicas.keeps, strict=True):
-                kept += [names[start + int(i)] for i in open_units(weights_RN[r].detach(), keep)]
-                start += weights_RN.shape[1]
-            result.append(kept)
-        return result
+        """The names of the units that the hard mask keeps, for each replica, pruner after pruner."""
+        kept: list[list[str]] = [[] for _ in range(len(self.replicas))]
+        for weights_RN, pruner in zip(self.replicas.pruner_weights, self.history.pruners, strict=True):
+            for of_replica, units in zip(kept, open_units(weights_RN.detach(), pruner.keep).tolist(), strict=True):
+                of_replica += [pruner.units[unit] for unit in units]
+        return kept
 
     def result(self) -> dict[str, object]:
         """The run so far as the JSON of `deeppp trial --json`."""
@@ -263,12 +277,3 @@ def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_moved(item, device) for item in value)
     return value
-
-
-def _gate_names(units: list[int], feature_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Feature names for a pruner as wide as the input, `pruner1.7` and the like for the others."""
-    names: list[str] = []
-    for i, width in enumerate(units):
-        inputs = i == 0 and width == len(feature_names)
-        names += feature_names if inputs else [f"pruner{i}.{unit}" for unit in range(width)]
-    return tuple(names)

@@ -265,7 +265,10 @@ def test_a_network_that_is_a_pruner_itself() -> None:
 
 def test_the_pruner_weights_are_told_from_the_networks_own() -> None:
     replicas = Replicas(lambda: NETWORKS["two pruners"](CONFIG, 12, 3), [0, 1, 2])
-    assert replicas.keeps == [5, 4]
+    assert [(p.name, p.keep, p.units, p.parameter) for p in replicas.pruners] == [
+        ("inputs", 5, 12, "inputs.weight"),
+        ("neurons", 4, 10, "neurons.weight"),
+    ]
     assert [tuple(w.shape) for w in replicas.pruner_weights] == [(3, 12), (3, 10)]
     assert [tuple(p.shape) for p in replicas.network_parameters] == [(3, 10, 12), (3, 10), (3, 3, 10), (3, 3)]
 

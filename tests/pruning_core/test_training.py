@@ -247,7 +247,7 @@ def logit(gate: float) -> float:
         ([0.96] * 4 + [0.04] * 8, [0.04] * 4 + [0.96] * 2, True, "complete"),
         ([0.94] + [0.96] * 3 + [0.04] * 8, [0.96] * 2 + [0.04] * 4, False, "undecided"),
         ([0.96] * 4 + [0.04] * 7 + [0.06], [0.96] * 2 + [0.04] * 4, False, "undecided"),
-        ([0.96] * 5 + [0.04] * 7, [0.96] * 1 + [0.04] * 5, False, "undecided"),
+        ([0.96] * 5 + [0.04] * 7, [0.96] * 1 + [0.04] * 5, False, "collapsed"),
         ([0.96] * 5 + [0.04] * 7, [0.96] * 2 + [0.04] * 4, False, "too little"),
         ([0.96] * 4 + [0.04] * 8, [0.04] * 6, False, "collapsed"),
     ],
@@ -272,14 +272,22 @@ def test_complete_means_n_decided_gates_in_every_pruner(
     assert record.active.tolist() == [sum(gate > 0.5 for gate in inputs + neurons)] * 3
 
 
-def test_gates_behind_the_inputs_get_names_of_their_own(data: Dataset) -> None:
-    run = start_and_train(data, network=HiddenPruner)
-    names = run.history.names
-    assert names[:12] == data.feature_names
-    assert len(set(names)) == len(names) == 18
-    for kept in run.selected():
-        assert len([name for name in kept if name in data.feature_names]) == 4
-        assert len(kept) == 6
+def test_the_result_of_a_network_with_two_pruners_tells_of_both(data: Dataset) -> None:
+    run = start(data, network=HiddenPruner)
+    list(run)
+    result: dict[str, Any] = json.loads(json.dumps(run.result(), allow_nan=False))
+    inputs, neurons = result["pruners"]["inputs"], result["pruners"]["neurons"]
+    assert result["outcome"]["complete"] == 1
+    for r, epoch in enumerate(result["completion_epoch"]):
+        assert epoch == max(inputs["completion_epoch"][r], neurons["completion_epoch"][r])
+        assert result["drasticness"][r] == max(inputs["drasticness"][r], neurons["drasticness"][r])
+        assert result["selected"][r] == inputs["selected"][r] + neurons["selected"][r]
+        assert set(inputs["selected"][r]) < set(data.feature_names)
+        assert set(neurons["selected"][r]) < {f"neurons.{i}" for i in range(6)}
+    assert [len(names) for names in inputs["selected"] + neurons["selected"]] == [4] * 3 + [2] * 3
+    for record in run.history.records:
+        assert (record.active == sum(record.of_pruner(i).active for i in range(2))).all()
+        assert (record.complete == record.of_pruner(0).complete * record.of_pruner(1).complete).all()
 
 
 def test_training_leaves_its_data_and_the_global_random_numbers_alone(data: Dataset) -> None:
