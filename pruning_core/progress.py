@@ -3,6 +3,7 @@
 Everything here follows the section "What a finished run is" of the deck's formula sheet.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -101,10 +102,28 @@ def hopeless(
     return None
 
 
-def summary(values: NDArray[np.floating]) -> dict[str, object]:
+def summary(values: Sequence[float] | NDArray[np.floating]) -> dict[str, object]:
     """Mean, standard deviation over the seeds (population) and the values themselves."""
     return {
         "mean": float(np.mean(values)),
         "std": float(np.std(values)),
         "per_seed": [float(v) for v in values],
     }
+
+
+def frequencies(selected: Sequence[Sequence[str]]) -> dict[str, float]:
+    """How often each unit is kept, as a fraction of the seeds: the most frequent first, of equals the first to appear.
+
+    Args:
+        selected: the names of the kept units of each seed.
+
+    >>> frequencies([["a", "b"], ["b", "c"]])
+    {'b': 1.0, 'a': 0.5, 'c': 0.5}
+    """
+    counts = Counter(name for names in selected for name in names)
+    return {name: count / len(selected) for name, count in counts.most_common()}
+
+
+def kept_most(selected: Sequence[Sequence[str]], keep: int) -> list[str]:
+    """The `keep` units that most of the seeds keep, in the order of `frequencies`."""
+    return list(frequencies(selected))[:keep]

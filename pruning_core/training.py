@@ -158,11 +158,9 @@ class Training:
         if len(replicas.pruners) > 1:
             rows += [row_R for of_pruner in zip(active_PR, fell_PR, complete_PR, strict=True) for row_R in of_pruner]
         table = torch.stack([row_R.double() for row_R in rows]).cpu().numpy()
-        of_all, of_pruners = table[: len(QUANTITIES)], table[len(QUANTITIES) :]
-        pruners = tuple(PrunerRecord(*of_pruners[i : i + 3]) for i in range(0, len(of_pruners), 3))
-        self.history.append(
-            EpochRecord(len(self.history) + 1, **dict(zip(QUANTITIES, of_all, strict=True)), pruners=pruners)
-        )
+        of_all = dict(zip(QUANTITIES, table, strict=False))
+        pruners = tuple(PrunerRecord(*table[i : i + 3]) for i in range(len(QUANTITIES), len(table), 3))
+        self.history.append(EpochRecord(len(self.history) + 1, **of_all, pruners=pruners))
         self._settle()
         self._remember_gates(len(self.history))
 

@@ -12,6 +12,7 @@ from pruning_core.gate_names import gate_names
 from pruning_core.networks import GatedMLP, NetworkSpec
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import Replicas
+from pruning_core.structure import structure
 from pruning_core.training import train
 
 FEATURES = ("a", "b", "c", "d", "e", "f")
@@ -81,13 +82,12 @@ def test_looking_leaves_network_and_random_numbers_alone() -> None:
             return self.pruner(self.normalisation(x + torch.randn_like(x)))
 
     replicas, state, row = Replicas(Noisy, range(2)), torch.random.get_rng_state(), torch.ones(1, 6)
-    before = {name: tensor.clone() for name, tensor in replicas.tensors.items()}
+    before, as_it_was = {name: t.clone() for name, t in replicas.tensors.items()}, structure(replicas.network)
     assert gate_names(replicas, row, FEATURES) == [numbered("pruner")]
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in replicas.tensors.items())
-    assert replicas.network.training
+    assert structure(replicas.network) == as_it_was
     assert row.tolist() == [[1] * 6]
-    assert not any(module._forward_pre_hooks for module in replicas.network.modules())
 
 
 def test_a_run_names_its_gates_by_pruner(data: Dataset) -> None:

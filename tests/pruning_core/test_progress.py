@@ -1,5 +1,6 @@
 """What a run has come to, on hand-made histories."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from pruning_core.progress import (
     OpenGates,
     completion_epochs,
     drasticness,
+    frequencies,
     hopeless,
+    kept_most,
     outcome,
     summary,
     worst,
@@ -73,6 +76,31 @@ def test_summary_is_mean_population_deviation_and_the_values() -> None:
         "std": pytest.approx(np.sqrt((0.15**2 * 2 + 0.25**2 + 0.05**2) / 4)),
         "per_seed": [0.5, 0.5, 0.9, 0.7],
     }
+
+
+def test_summary_of_a_list_is_that_of_an_array() -> None:
+    assert summary([0.5, 0.25]) == summary(np.array([0.5, 0.25]))
+
+
+SELECTED = [["d", "a", "b"], ["a", "c", "b"], ["b", "e", "a"], ["b", "c", "f"]]
+
+
+def test_how_often_each_unit_is_kept_most_frequent_first_and_equals_as_they_appear() -> None:
+    counted = frequencies(SELECTED)
+    assert list(counted.items()) == [("b", 1.0), ("a", 0.75), ("c", 0.5), ("d", 0.25), ("e", 0.25), ("f", 0.25)]
+    assert frequencies([]) == {}
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8), min_size=1, max_size=6))
+def test_frequencies_are_in_the_order_of_a_counter(selected: list[list[str]]) -> None:
+    counts = Counter(name for names in selected for name in names)
+    assert list(frequencies(selected)) == [name for name, _ in counts.most_common()]
+    for n in range(9):
+        assert kept_most(selected, n) == [name for name, _ in counts.most_common(n)]
+
+
+def test_the_units_that_most_seeds_keep() -> None:
+    assert kept_most(SELECTED, 4) == ["b", "a", "c", "d"]
 
 
 STUCK, MOVING, FULL = 0.005, 0.3, 1e7
