@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ from benchmarks.methods import (
     by_stochastic_gates,
 )
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError, Dataset
-from pruning_core.networks import NetworkFactory
+from pruning_core.data import DataError, Dataset
+from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.training import train
 from search.report.baselines import by_mutual_information, by_random_forest, with_inputs
 from search.study import StudyError, load_study, load_trial
@@ -88,19 +88,19 @@ def choose(method: str, data: Dataset, config: TrialConfig) -> list[int]:
             return by_stochastic_gates(data, config.keep, config)
 
 
-def plain(columns: Sequence[int]) -> NetworkFactory:
+def plain(columns: Sequence[int]) -> NetworkSpec:
     """The default network on some inputs, its first layer initialised as that of a network with no others."""
-    gated = with_inputs(columns)
+    gated = with_inputs(columns, GATED_MLP)
 
     def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
-        network = gated(config, features, classes)
+        network = gated.build(config, features, classes)
         first = next(module for module in network.modules() if isinstance(module, nn.Linear))
         bound = 1 / math.sqrt(len(columns))
         nn.init.uniform_(first.weight, -bound, bound)
         nn.init.uniform_(first.bias, -bound, bound)
         return network
 
-    return build
+    return replace(gated, build=build)
 
 
 def refit(columns: Sequence[int], config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:
@@ -112,9 +112,8 @@ def refit(columns: Sequence[int], config: TrialConfig, data: Dataset, seeds: Seq
     for record in run:
         validation = float(record.full_accuracy.mean())
         if validation > best["validation"]:
-            device = run.data.train.x.device
-            test_R = run.replicas.accuracy(data.test.x.to(device), data.test.y.to(device), pruned=False)
-            best = {"validation": validation, "test": float(test_R.mean()), "epochs": record.epoch}
+            test = run.accuracy(data.test, pruned=False)
+            best = {"validation": validation, "test": sum(test) / len(test), "epochs": record.epoch}
     return best | {"inputs": [data.feature_names[column] for column in columns]}
 
 

@@ -24,7 +24,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.arithmetic import Shape, best_seconds
-from pruning_core.inner_loop import InnerLoop
+from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
 from pruning_core.networks import GatedMLP
 from pruning_core.replicas import ReplicaRandom, Replicas
 
@@ -64,7 +64,8 @@ def epoch_seconds(replicas: int, device: str, seconds: float) -> float:
         lambda: GatedMLP(SHAPE.features, SHAPE.classes, KEEP, (SHAPE.hidden,), 3.0), range(replicas), device
     )
     random = ReplicaRandom(range(replicas), device)
-    loop = InnerLoop(cast(Any, CONFIG), stacked, random, x, y, SHAPE.batch)
+    config = cast(Any, CONFIG)
+    loop = InnerLoop.of(config, stacked, random, Rows(x, y, SHAPE.batch), optimizer_of(config, stacked))
     alpha_R = torch.full((replicas,), 0.1, dtype=torch.float64, device=device)
 
     def epoch() -> None:

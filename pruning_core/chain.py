@@ -4,6 +4,7 @@ w_new = w_old + delta u, u_i uniform in [-1, 1], kept only if L_tot(w_new) < L_t
 subset of the weights (`block`), several proposals a step (`proposals`), a temperature that also accepts worse points.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,51 +35,36 @@ def accepted(
     return better_R | (uniform_R < torch.exp(-(new_R - old_R) / temperature_R))  # at T = 0: u < 0, or u < NaN
 
 
-class MarkovChain:
-    """Moves the pruner weights of R replicas, each with random numbers of its own.
+class Chain(ABC):
+    """Moves the pruner weights of R replicas.
 
     Args:
-        config: `delta`, `block`, `proposals` and `temperature` are used.
         units: N of each pruner.
-        random: the replicas' random numbers.
+        proposals: how many a step has for each replica, the most first; 0 for one whose weights move otherwise.
+        temperatures: T of each replica.
+        device: where the pruner weights live.
     """
 
-    def __init__(self, config: "TrialConfig", units: list[int], random: ReplicaRandom) -> None:
-        self.config = config
-        self.units = units
-        self.random = random
-        moved = sum(units)
-        self.width = moved * (2 if config.block < 1 else 1) + (1 if config.temperature > 0 else 0)
-        replicas = len(random.generators)
-        self.temperature_R = (
-            torch.full((replicas,), config.temperature, device=random.device) if config.temperature > 0 else None
-        )
-        self.proposals_R = torch.full((replicas,), config.proposals, device=random.device)
-        self.steps_at_once = 1
-        self.ahead: list[tuple[Tensor, Tensor]] = []
+    def __init__(
+        self, units: Sequence[int], proposals: Sequence[int], temperatures: Sequence[float], device: torch.device | str
+    ) -> None:
+        self.units = list(units)
+        self.temperatures = list(temperatures)
+        self.device = device
+        self.most_proposals = max(proposals)
+        self.proposals_R = torch.tensor(proposals, device=device)
+        self.temperature_R = torch.tensor(temperatures, device=device) if any(temperatures) else None
 
+    @abstractmethod
     def start_epoch(self, steps: int) -> None:
         """Forgets random numbers drawn ahead, so that an epoch depends on the generators' state alone."""
-        self.ahead = []
-        self.steps_at_once = min(steps, max(1, DRAWS_AT_ONCE // (self.width * self.config.proposals)))
 
-    def proposed(self) -> tuple[Tensor, Tensor]:
-        """What one step proposes: moves of all pruner weights, (proposals, R, N), and a u in [0, 1) for each move.
+    @abstractmethod
+    def proposals(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """What one step proposes, one after the other: moves of all pruner weights, (K, N), and a u in [0, 1), (K,).
 
-        The numbers of many steps are drawn at once: drawing them step by step costs small networks a tenth of it.
+        They are for the first K replicas: all, or fewer and fewer.
         """
-        if not self.ahead:
-            moved = sum(self.units)
-            noise_SPRK = self.random.uniform(self.steps_at_once, self.config.proposals, self.width).movedim(0, 2)
-            moves_SPRN = self.config.delta * (2 * noise_SPRK[..., :moved] - 1)
-            if self.config.block < 1:
-                moves_SPRN *= noise_SPRK[..., moved : 2 * moved] < self.config.block
-            self.ahead = list(zip(moves_SPRN.unbind(), noise_SPRK[..., -1].unbind(), strict=True))[::-1]
-        return self.ahead.pop()
-
-    def _moves(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """The proposals of one step, one after the other: those of the first replicas, all or fewer and fewer."""
-        return zip(*self.proposed(), strict=True)
 
     @torch.no_grad()
     def step(self, weights: list[Tensor], loss_R: Tensor, total_loss: Callable[[list[Tensor]], Tensor]) -> Tensor:
@@ -94,7 +80,7 @@ class MarkovChain:
             The fraction of accepted proposals of each replica, (R,); NaN for one without a chain.
         """
         acceptance_R, loss_R = torch.zeros_like(loss_R), loss_R.clone()
-        for move_KN, uniform_K in self._moves():
+        for move_KN, uniform_K in self.proposals():
             k = len(move_KN)
             moves = move_KN.split(self.units, dim=1)
             proposal = [weights_RN[:k] + move for weights_RN, move in zip(weights, moves, strict=True)]
@@ -108,38 +94,39 @@ class MarkovChain:
         return acceptance_R / self.proposals_R
 
 
-class JoinedChains(MarkovChain):
-    """The chains of several parts of a stack, each with its own `delta`, `block`, temperature and random numbers.
+class MarkovChain(Chain):
+    """The chain of one configuration, each of whose replicas has random numbers of its own.
 
     Args:
-        parts: the chain of each part, those with more proposals a step first, and at the end None for the parts whose
-            pruner weights move by back-propagation.
-        replicas: R of each part.
+        config: `delta`, `block`, `proposals` and `temperature` are used.
+        units: N of each pruner.
+        random: the replicas' random numbers.
     """
 
-    def __init__(self, parts: Sequence[MarkovChain | None], replicas: Sequence[int]) -> None:
-        self.parts = [part for part in parts if part]
-        self.units = self.parts[0].units
-        device = self.parts[0].random.device
-
-        def each(values: Sequence[float]) -> Tensor:
-            return torch.tensor(values, device=device).repeat_interleave(torch.tensor(replicas, device=device))
-
-        proposals = [part.config.proposals if part else 0 for part in parts]
-        if proposals != sorted(proposals, reverse=True):
-            raise ValueError(f"parts with more proposals must come first, not those with {proposals}")
-        self.proposals_R = each(proposals)
-        self.temperature_R = None
-        if any(part.temperature_R is not None for part in self.parts):
-            self.temperature_R = each([part.config.temperature if part else 0.0 for part in parts])
+    def __init__(self, config: "TrialConfig", units: Sequence[int], random: ReplicaRandom) -> None:
+        replicas = len(random.generators)
+        super().__init__(units, [config.proposals] * replicas, [config.temperature] * replicas, random.device)
+        self.config = config
+        self.random = random
+        self.width = sum(units) * (2 if config.block < 1 else 1) + (1 if config.temperature > 0 else 0)
+        self.steps_at_once = 1
+        self.ahead: list[tuple[Tensor, Tensor]] = []
 
     def start_epoch(self, steps: int) -> None:
-        """Forgets random numbers drawn ahead."""
-        for part in self.parts:
-            part.start_epoch(steps)
+        """Forgets random numbers drawn ahead, so that an epoch depends on the generators' state alone."""
+        self.ahead = []
+        self.steps_at_once = min(steps, max(1, DRAWS_AT_ONCE // (self.width * self.config.proposals)))
 
-    def _moves(self) -> Iterable[tuple[Tensor, Tensor]]:
-        of_parts = [list(zip(*part.proposed(), strict=True)) for part in self.parts]
-        for k in range(len(of_parts[0])):
-            moves, uniforms = zip(*(proposals[k] for proposals in of_parts if k < len(proposals)), strict=True)
-            yield torch.cat(moves), torch.cat(uniforms)
+    def proposals(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """What one step proposes to all replicas.
+
+        The numbers of many steps are drawn at once: drawing them step by step costs small networks a tenth of it.
+        """
+        if not self.ahead:
+            moved = sum(self.units)
+            noise_SPRK = self.random.uniform(self.steps_at_once, self.config.proposals, self.width).movedim(0, 2)
+            moves_SPRN = self.config.delta * (2 * noise_SPRK[..., :moved] - 1)
+            if self.config.block < 1:
+                moves_SPRN *= noise_SPRK[..., moved : 2 * moved] < self.config.block
+            self.ahead = list(zip(moves_SPRN.unbind(), noise_SPRK[..., -1].unbind(), strict=True))[::-1]
+        return zip(*self.ahead.pop(), strict=True)

@@ -1,24 +1,24 @@
 """The pruned network as a plain, smaller `nn.Module`: no gates, only the units that survive, raw columns as input.
 
-`compact` works on a `GatedMLP` and on any `nn.Sequential` of pruners, linear layers and activations. What it returns
-consists of layers of `torch.nn` alone, which `describe` and `rebuild` turn into a list for a JSON file and back.
+`compact` works on any `nn.Sequential` of pruners, linear layers and activations, and on a network whose own class tells
+its layers as one by `as_layers`, such as `GatedMLP`. What it returns consists of layers of `torch.nn` alone, which
+`describe` and `rebuild` turn into a list for a JSON file and back.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pruning_core.dropout import ReplicaDropout
-from pruning_core.networks import GatedMLP
 from pruning_core.pruner import Pruner, open_units
-from pruning_core.replicas import Replicas
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 WITHOUT_EFFECT = (nn.Dropout, ReplicaDropout, nn.Identity)
@@ -58,7 +58,7 @@ class PrunedReplica:
     test_accuracy: float
     inputs: tuple[str, ...]
     layers: list[dict[str, Any]]
-    tensors: dict[str, NDArray[np.float32]]
+    tensors: "dict[str, NDArray[np.float32]]"
 
 
 @dataclass
@@ -78,15 +78,6 @@ class _Stage:
 
 
 @torch.no_grad()
-def one_replica(replicas: Replicas, replica: int) -> nn.Module:
-    """One of the R networks by itself, on the CPU, gates included."""
-    network = copy.deepcopy(replicas.network).cpu()
-    for name, tensor in chain(network.named_parameters(), network.named_buffers()):
-        tensor.copy_(replicas.tensors[name][replica])
-    return network.eval()
-
-
-@torch.no_grad()
 def compact(network: nn.Module, mean: Tensor, scale: Tensor) -> Compacted:
     """Removes closed units and folds the standardisation into the first linear layer.
 
@@ -95,7 +86,7 @@ def compact(network: nn.Module, mean: Tensor, scale: Tensor) -> Compacted:
 
     Args:
         network: a `GatedMLP`, or an `nn.Sequential` of `Pruner`, `nn.Linear`, `nn.ReLU`, `nn.Tanh`, `nn.Sigmoid`,
-            `nn.Dropout` and `nn.Identity`.
+            `nn.Dropout` and `nn.Identity`; on the CPU.
         mean, scale: of the input columns, (F,): the network was trained on (raw - mean) / scale.
 
     Raises:
@@ -127,9 +118,10 @@ def compact(network: nn.Module, mean: Tensor, scale: Tensor) -> Compacted:
 
 def _layers(network: nn.Module) -> list[nn.Module]:
     """The layers of a network one after the other."""
-    if type(network) is GatedMLP:
-        first, *others = network.layers
-        return [network.pruner, first, *chain.from_iterable((nn.ReLU(), layer) for layer in others)]
+    # Not that of a base class: a subclass may compute something else.
+    as_layers: Callable[[nn.Module], list[nn.Module]] | None = vars(type(network)).get("as_layers")
+    if as_layers is not None:
+        return as_layers(network)
     if type(network) is nn.Sequential:
         return [layer for child in network for layer in _layers(child)]
     return [network]

@@ -1,9 +1,11 @@
 """What a training run leaves behind: one `EpochRecord` per epoch, and the `History` that collects them.
 
 A history turns into the trial's JSON (`History.result`) and into the files of a finished trial (`History.write`).
+Legend: R replicas, E epochs, P pruners, N gates over all pruners.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,31 @@ GATE_NUMBERS = 2**22
 
 
 @dataclass(frozen=True)
+class PrunedUnits:
+    """What a history must know of a pruner: its name, n, and the names of its N units."""
+
+    name: str
+    keep: int
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PrunerRecord:
+    """One pruner at an epoch's end, each (R,): how many gates are open, how many fell, whether it is complete."""
+
+    active: Floats
+    fell: Floats
+    complete: Floats
+
+
+@dataclass(frozen=True)
 class EpochRecord:
     """One epoch of R replicas; every array has shape (R,). Losses are means over the epoch's training steps.
 
     `alpha`, `lambda_` and `mu` are those that the epoch trained with; everything about gates is as the epoch left
-    them. Accuracies are fractions of the validation part: `pruned_accuracy` under the hard mask, `full_accuracy`
-    with the gates as they are. `acceptance` is the chain's fraction of accepted proposals (NaN without a chain).
+    them, and over all pruners. Accuracies are fractions of the validation part: `pruned_accuracy` under the hard mask,
+    `full_accuracy` with the gates as they are. `acceptance` is the chain's fraction of accepted proposals (NaN without
+    a chain). `pruners` has a record for each pruner where there are several, and is empty where there is one.
     """
 
     epoch: int
@@ -45,9 +66,15 @@ class EpochRecord:
     pruned_accuracy: Floats
     full_accuracy: Floats
     acceptance: Floats
+    pruners: tuple[PrunerRecord, ...] = ()
+
+    def of_pruner(self, index: int) -> PrunerRecord:
+        """The record of one pruner."""
+        return self.pruners[index] if self.pruners else PrunerRecord(self.active, self.fell, self.complete)
 
 
-QUANTITIES = tuple(f.name for f in fields(EpochRecord) if f.name != "epoch")
+QUANTITIES = tuple(f.name for f in fields(EpochRecord) if f.name not in ("epoch", "pruners"))
+PRUNER_QUANTITIES = tuple(f.name for f in fields(PrunerRecord))
 
 
 class History:
@@ -56,18 +83,20 @@ class History:
     Args:
         config: the trial's configuration.
         seeds: one per replica.
+        pruners: those of the network, in order.
+
+    Attributes:
         names: one per gate, over all pruners.
-        keep: n, summed over all pruners.
     """
 
-    def __init__(self, config: TrialConfig, seeds: list[int], names: tuple[str, ...], keep: int) -> None:
+    def __init__(self, config: TrialConfig, seeds: list[int], pruners: Sequence[PrunedUnits]) -> None:
         self.config = config
         self.seeds = seeds
-        self.names = names
-        self.keep = keep
+        self.pruners = list(pruners)
+        self.names = tuple(name for pruner in pruners for name in pruner.units)
         self.records: list[EpochRecord] = []
         self.gates: list[tuple[int, NDArray[np.float16]]] = []
-        self.gate_stride = -(-len(seeds) * len(names) * config.epochs // GATE_NUMBERS)
+        self.gate_stride = -(-len(seeds) * len(self.names) * config.epochs // GATE_NUMBERS)
         self.seconds = 0.0
 
     def __len__(self) -> int:
@@ -77,6 +106,10 @@ class History:
         """One quantity over the epochs so far, (E, R)."""
         return np.stack([getattr(record, quantity) for record in self.records])
 
+    def pruner_array(self, index: int, quantity: str) -> Floats:
+        """One quantity of one pruner (`PRUNER_QUANTITIES`) over the epochs so far, (E, R)."""
+        return np.stack([getattr(record.of_pruner(index), quantity) for record in self.records])
+
     def append(self, record: EpochRecord) -> None:
         """Takes in an epoch. For a replica that had settled before it, the last record is repeated."""
         if self.records:
@@ -85,6 +118,10 @@ class History:
             record = EpochRecord(
                 record.epoch,
                 **{q: np.where(settled_R, getattr(last, q), getattr(record, q)) for q in QUANTITIES},
+                pruners=tuple(
+                    PrunerRecord(*(np.where(settled_R, getattr(old, q), getattr(new, q)) for q in PRUNER_QUANTITIES))
+                    for old, new in zip(last.pruners, record.pruners, strict=True)
+                ),
             )
         self.records.append(record)
 
@@ -100,47 +137,76 @@ class History:
         last = self.records[-1]
         return progress.hopeless(
             self.config,
-            self.keep,
-            len(self.names),
+            [
+                progress.OpenGates(last.of_pruner(index).active, pruner.keep, len(pruner.units))
+                for index, pruner in enumerate(self.pruners)
+            ],
             last.total_loss,
-            last.active,
             last.complete.astype(bool),
             last.drift,
             last.lambda_,
         )
 
     def outcomes(self) -> list[str]:
-        """The outcome of each replica, as things stand."""
-        last = self.records[-1]
+        """The outcome of each replica, the worst of its pruners', as things stand."""
+        of_pruners = [self.pruner_outcomes(index) for index in range(len(self.pruners))]
+        return [progress.worst(of_replica) for of_replica in zip(*of_pruners, strict=True)]
+
+    def pruner_outcomes(self, index: int) -> list[str]:
+        """The outcome of one pruner in each replica, as things stand."""
+        last, keep = self.records[-1].of_pruner(index), self.pruners[index].keep
         return [
-            progress.outcome(bool(complete), int(active), self.keep)
+            progress.outcome(bool(complete), int(active), keep)
             for complete, active in zip(last.complete, last.active, strict=True)
         ]
 
     def result(self, selected: list[list[str]]) -> dict[str, object]:
-        """The trial as the JSON of `deeppp trial --json`.
+        """The trial as the JSON of `deeppp trial --json`; with several pruners, `pruners` tells of each by name.
 
         Args:
-            selected: names of the kept units of each replica.
+            selected: names of the kept units of each replica, pruner after pruner.
         """
-        outcomes = self.outcomes()
         replicas = len(self.seeds)
-        return {
+        drasticness_PR = np.stack([self._drasticness(index) for index in range(len(self.pruners))])
+        result = {
             "config": self.config.used(),
             "seeds": self.seeds,
-            "outcome": {name: outcomes.count(name) / replicas for name in progress.OUTCOMES},
+            "outcome": _shares(self.outcomes()),
             "pruned_accuracy": progress.summary(self.records[-1].pruned_accuracy),
             "full_accuracy": progress.summary(self.records[-1].full_accuracy),
             "completion_epoch": progress.completion_epochs(self.array("complete").astype(bool)),
-            "drasticness": [float(d) for d in progress.drasticness(self.array("fell"), len(self.names) - self.keep)],
+            "drasticness": [float(d) for d in drasticness_PR.max(0)],
             "selected": selected,
             "epochs_run": len(self),
             "seconds": self.seconds,
             "replica_epochs_per_second": len(self) * replicas / max(self.seconds, 1e-9),
         }
+        if len(self.pruners) > 1:
+            result["pruners"] = self._result_of_pruners(selected)
+        return result
+
+    def _result_of_pruners(self, selected: list[list[str]]) -> dict[str, dict[str, object]]:
+        result: dict[str, dict[str, object]] = {}
+        start = 0
+        for index, pruner in enumerate(self.pruners):
+            result[pruner.name] = {
+                "outcome": _shares(self.pruner_outcomes(index)),
+                "completion_epoch": progress.completion_epochs(self.pruner_array(index, "complete").astype(bool)),
+                "drasticness": [float(d) for d in self._drasticness(index)],
+                "selected": [names[start : start + pruner.keep] for names in selected],
+            }
+            start += pruner.keep
+        return result
+
+    def _drasticness(self, index: int) -> Floats:
+        pruner = self.pruners[index]
+        return progress.drasticness(self.pruner_array(index, "fell"), len(pruner.units) - pruner.keep)
 
     def write(self, folder: Path, selected: list[list[str]]) -> None:
         """Writes `trial.json`, `history.npz` (quantities (E, R)) and `gates.npz` (gates (E', R, N)) into `folder`.
+
+        With several pruners, `history.npz` has `active.NAME`, `fell.NAME` and `complete.NAME` of each besides the sums
+        over all, and `gates.npz` has the name of each gate's pruner in `pruner`, (N,).
 
         Uncompressed: a search writes them every few seconds, and compression would take longer than all the rest.
         """
@@ -148,6 +214,12 @@ class History:
         if not self.config.chain:
             del arrays["acceptance"]
         arrays["epoch"] = np.array([record.epoch for record in self.records])
+        of_gates: dict[str, Any] = {}
+        if len(self.pruners) > 1:
+            of_gates["pruner"] = [pruner.name for pruner in self.pruners for _ in pruner.units]
+            for index, pruner in enumerate(self.pruners):
+                for q in PRUNER_QUANTITIES:
+                    arrays[f"{q}.{pruner.name}"] = self.pruner_array(index, q).astype(np.float32)
         np.savez(folder / "history.npz", allow_pickle=False, **arrays)
         np.savez(
             folder / "gates.npz",
@@ -155,13 +227,18 @@ class History:
             epoch=[epoch for epoch, _ in self.gates],
             gates=np.stack([gates for _, gates in self.gates]),
             names=self.names,
+            **of_gates,
         )
         (folder / "trial.json").write_text(json.dumps(self.result(selected), indent=1))
 
     def state_dict(self) -> dict[str, Any]:
         """The records and gates as tensors and numbers."""
+        several = range(len(self.pruners) if self.records and len(self.pruners) > 1 else 0)
         return {
             "records": {q: torch.from_numpy(self.array(q)) for q in QUANTITIES} if self.records else {},
+            "pruners": [
+                {q: torch.from_numpy(self.pruner_array(index, q)) for q in PRUNER_QUANTITIES} for index in several
+            ],
             "gate_epochs": [epoch for epoch, _ in self.gates],
             "gates": torch.from_numpy(np.stack([gates for _, gates in self.gates])),
             "seconds": self.seconds,
@@ -170,7 +247,19 @@ class History:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to the state that `state_dict` described."""
         records = {q: values.cpu().numpy() for q, values in state["records"].items()}
+        pruners = [{q: values.cpu().numpy() for q, values in of.items()} for of in state.get("pruners", [])]
         epochs = len(records["total_loss"]) if records else 0
-        self.records = [EpochRecord(e + 1, **{q: v[e] for q, v in records.items()}) for e in range(epochs)]
+        self.records = [
+            EpochRecord(
+                e + 1,
+                **{q: values[e] for q, values in records.items()},
+                pruners=tuple(PrunerRecord(**{q: values[e] for q, values in of.items()}) for of in pruners),
+            )
+            for e in range(epochs)
+        ]
         self.gates = list(zip(state["gate_epochs"], state["gates"].cpu().numpy(), strict=True))
         self.seconds = state["seconds"]
+
+
+def _shares(outcomes: list[str]) -> dict[str, float]:
+    return {name: outcomes.count(name) / len(outcomes) for name in progress.OUTCOMES}

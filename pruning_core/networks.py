@@ -1,19 +1,23 @@
-"""The default network: gated inputs and a few hidden layers.
+"""How a network is built and what is known about it: `NetworkSpec`, and the built-in one, gated inputs and an MLP.
 
 A network of your own is any function that takes the trial's configuration, the number of features and the number of
-classes and returns an `nn.Module` with at least one `Pruner`; hand it to `train` as `network`. It needs a `forward`
-only: `stacked_forward` below is a shortcut for the network that most searches train.
+classes and returns an `nn.Module` with at least one `Pruner`; hand it to `train` as `network`, by itself or in a
+`NetworkSpec` that says more. It needs a `forward` only: `stacked_forward` below is a shortcut for the network that most
+searches train.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pruning_core import compaction
 from pruning_core.pruner import Pruner
+from pruning_core.structure import structure
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
@@ -21,6 +25,38 @@ if TYPE_CHECKING:
 NetworkFactory = Callable[["TrialConfig", int, int], nn.Module]
 Backward = Callable[[Tensor], dict[str, Tensor]]
 StackedForward = Callable[[nn.Module, Mapping[str, Tensor], Tensor], tuple[Tensor, Backward]]
+
+
+def unknown_widths(config: "TrialConfig", features: int, classes: int) -> tuple[int, ...] | None:
+    """Those of a network of which nobody said how wide its layers are: None."""
+    return None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that training and a search need to know about a network.
+
+    Args:
+        build: (config, features, classes) -> a new network with random numbers from torch's global generator.
+        input_shape: of one row as the network takes it, such as (1, 28, 28); None for flat rows, (F,).
+        kind: network -> what two networks must have in common to be computed as one stack, None for one that is never
+            joined with others. By default all but their numbers, see `structure`.
+        widths: (config, features, classes) -> widths of all layers, from the inputs to the classes, by which the memory
+            of a step is estimated before anything is built; None where they are not known.
+        compact: (network, mean, scale) -> the pruned network as a smaller one on raw columns; raises `CompactionError`
+            where it cannot. See `compaction.compact`.
+
+    >>> def linear(config, features, classes):
+    ...     return nn.Sequential(Pruner(features, config.keep), nn.Linear(features, classes))
+    >>> NetworkSpec(linear).input_shape is None
+    True
+    """
+
+    build: NetworkFactory
+    input_shape: tuple[int, ...] | None = None
+    kind: Callable[[nn.Module], Hashable | None] = structure
+    widths: Callable[["TrialConfig", int, int], tuple[int, ...] | None] = unknown_widths
+    compact: Callable[[nn.Module, Tensor, Tensor], compaction.Compacted] = compaction.compact
 
 
 class GatedMLP(nn.Module):
@@ -35,11 +71,15 @@ class GatedMLP(nn.Module):
         keep: n.
         hidden: widths of the hidden layers; none makes a linear classifier.
         initial_weight: w_0.
+
+    `pruner_on_inputs` is the path of its pruner, which nobody would find on the inputs: its `forward` is never called.
     """
+
+    pruner_on_inputs: ClassVar[str] = "pruner"
 
     def __init__(self, features: int, classes: int, keep: int, hidden: tuple[int, ...], initial_weight: float) -> None:
         super().__init__()
-        self.pruner = Pruner(features, keep, initial_weight)
+        self.pruner = Pruner(features, keep, initial_weight, name="inputs")
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((features, *hidden, classes)))
 
     def forward(self, x_BF: Tensor) -> Tensor:
@@ -49,6 +89,11 @@ class GatedMLP(nn.Module):
         for layer in self.layers[1:]:
             h_BH = layer(functional.relu(h_BH))
         return h_BH
+
+    def as_layers(self) -> list[nn.Module]:
+        """The same network as layers that follow one another, for `compaction.compact`."""
+        first, *others = self.layers
+        return [self.pruner, first, *(module for layer in others for module in (nn.ReLU(), layer))]
 
     def stacked_forward(self, parameters: Mapping[str, Tensor], x_RBF: Tensor) -> tuple[Tensor, Backward]:
         """R networks at once: their logits, (R, B, C), and the function from dL/dlogits to dL/dparameters, by name.
@@ -85,6 +130,13 @@ class GatedMLP(nn.Module):
         return h_RHB.mT, backward
 
 
-def gated_mlp(config: "TrialConfig", features: int, classes: int) -> nn.Module:
-    """The default network of a configuration (`hidden`, `keep`, `initial_weight`)."""
+def _gated_mlp(config: "TrialConfig", features: int, classes: int) -> nn.Module:
     return GatedMLP(features, classes, config.keep, config.hidden, config.initial_weight)
+
+
+def _widths(config: "TrialConfig", features: int, classes: int) -> tuple[int, ...]:
+    return features, *config.hidden, classes
+
+
+GATED_MLP = NetworkSpec(_gated_mlp, widths=_widths)
+"""The built-in network: that of a configuration's `hidden`, `keep` and `initial_weight`."""

@@ -5,7 +5,7 @@ The numbers are those of `torch.optim.AdamW`, whose Python would add a fifth to 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,13 @@ class Group:
     parameters: dict[str, Tensor]
     learning_rate: float
     weight_decay: float = 0.0
+
+
+class Optimizer(Protocol):
+    """What a training step needs of an optimiser."""
+
+    def step(self, gradients: Mapping[str, Tensor]) -> None:
+        """Moves the parameters in place; gradients of others are ignored."""
 
 
 class AdamW:
@@ -72,22 +79,3 @@ class AdamW:
         self.steps = state["steps"].clone()
         self.means = {name: mean.clone() for name, mean in state["means"].items()}
         self.squares = {name: square.clone() for name, square in state["squares"].items()}
-
-
-class JoinedAdamW(AdamW):
-    """Several optimisers, each with step sizes of its own, for replicas that are trained as one stack.
-
-    Args:
-        parts: the optimisers.
-        replicas: R of each.
-    """
-
-    def __init__(self, parts: Sequence[AdamW], replicas: Sequence[int]) -> None:
-        self.parts = parts
-        self.replicas = list(replicas)
-
-    def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """Moves the parameters of each part by its rows of the gradients."""
-        shares = {name: gradient.split(self.replicas) for name, gradient in gradients.items()}
-        for i, part in enumerate(self.parts):
-            part.step({name: share[i] for name, share in shares.items()})

@@ -4,6 +4,8 @@ Put one wherever units shall be dropped: on the inputs of a network, behind a hi
 convolution. The pruned network is the same network with the hard mask in place of the gates.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ class Pruner(nn.Module):
         keep: n, how many units survive, 1 <= n < N.
         initial_weight: w_0; sigma(3) = 0.953 (deck: "initialized to have sigma(w) ~ 1").
         trailing_dims: dimensions that follow the gated one: 0 for (..., N), 2 for the channels of (..., N, H, W).
+        name: what it is called in results; None for its path in the network, such as `encoder.gates`.
 
     Raises:
         ValueError: `keep` outside 1 ... N-1.
@@ -24,12 +27,15 @@ class Pruner(nn.Module):
     torch.Size([3, 4])
     """
 
-    def __init__(self, units: int, keep: int, initial_weight: float = 3.0, trailing_dims: int = 0) -> None:
+    def __init__(
+        self, units: int, keep: int, initial_weight: float = 3.0, trailing_dims: int = 0, name: str | None = None
+    ) -> None:
         super().__init__()
         if not 1 <= keep < units:
             raise ValueError(f"keep must lie in 1 ... {units - 1} for {units} units, got {keep}")
         self.keep = keep
         self.trailing_dims = trailing_dims
+        self.name = name
         self.weight = nn.Parameter(torch.full((units,), float(initial_weight)))
 
     def gates(self) -> Tensor:
@@ -39,6 +45,45 @@ class Pruner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiplies unit i of x, shape (..., N, trailing dimensions), by gate i."""
         return x * self.gates().reshape(-1, *(1,) * self.trailing_dims)
+
+
+@dataclass(frozen=True)
+class NamedPruner:
+    """A pruner of a network: its name, its path there, n and N."""
+
+    name: str
+    path: str
+    keep: int
+    units: int
+
+    @property
+    def parameter(self) -> str:
+        """The name of its weight among the network's parameters."""
+        return f"{self.path}.weight" if self.path else "weight"
+
+
+def named_pruners(network: nn.Module) -> list[NamedPruner]:
+    """The pruners of a network, in the order of its modules; one that is the network itself is called `pruner`.
+
+    Raises:
+        ValueError: there is none, or two have one name.
+    """
+    pruners = [
+        NamedPruner(module.name or path or "pruner", path, module.keep, len(module.weight))
+        for path, module in network.named_modules()
+        if isinstance(module, Pruner)
+    ]
+    if not pruners:
+        raise ValueError("the network has no Pruner layer, so there is nothing to prune")
+    seen: dict[str, str] = {}
+    for pruner in pruners:
+        if pruner.name in seen:
+            raise ValueError(
+                f"the pruners {seen[pruner.name]} and {pruner.path} are both called {pruner.name!r}: "
+                "each must have a name of its own"
+            )
+        seen[pruner.name] = pruner.path
+    return pruners
 
 
 def open_units(weights_RN: Tensor, keep: int) -> Tensor:

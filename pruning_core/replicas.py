@@ -6,8 +6,9 @@ faster. Each replica draws its random numbers from its own generator, so that it
 for rounding).
 """
 
+import copy
 from collections.abc import Callable, Sequence
-from copy import copy
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +16,25 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from pruning_core.dropout import ReplicaDropout, use_replica_dropout
 from pruning_core.networks import Backward, StackedForward
-from pruning_core.pruner import Pruner, hard_mask
+from pruning_core.pruner import hard_mask, named_pruners
+from pruning_core.tasks import right_answers
 
 EVALUATION_ELEMENTS = 2**20  # a quarter as many do not use a core fully, four times as many leave its cache
 
 
 class ReplicaRandom:
-    """One random number generator per replica, on the CPU: the same numbers on every device."""
+    """One random number generator per replica, on the CPU: the same numbers on every device.
 
-    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+    Args:
+        seeds: one per replica, or a generator that exists already: drawing from here then draws from it.
+        device: where the numbers are wanted.
+    """
+
+    def __init__(self, seeds: Sequence[int | torch.Generator], device: torch.device | str = "cpu") -> None:
         self.device = device
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.generators = [
+            seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed) for seed in seeds
+        ]
 
     def permutations(self, rows: int) -> Tensor:
         """A random order of the rows for each replica, (R, rows), in int32: half the memory, the same order."""
@@ -38,13 +47,6 @@ class ReplicaRandom:
         """Numbers in [0, 1), (R, *shape)."""
         return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
 
-    @classmethod
-    def joined(cls, parts: Sequence["ReplicaRandom"]) -> "ReplicaRandom":
-        """The generators of several parts, one after the other; drawing from it draws from them."""
-        random = cls([], parts[0].device)
-        random.generators = [generator for part in parts for generator in part.generators]
-        return random
-
     def state_dict(self) -> list[Tensor]:
         return [g.get_state() for g in self.generators]
 
@@ -53,64 +55,32 @@ class ReplicaRandom:
             generator.set_state(state.cpu())
 
 
-class Replicas:
-    """R networks that `build` makes, one after each seed.
+class StackedNetwork:
+    """R networks of one kind as stacked tensors, computed side by side: what a training step works on.
 
     Args:
-        build: makes one network; called right after seeding torch's global generator.
-        seeds: one per replica; R is their number.
-        device: where the stacked parameters live.
-
-    Raises:
-        ValueError: the network has no `Pruner`.
-
-    `nn.Dropout` draws from the replica's own seed (see `ReplicaDropout`). Any other random operation draws from torch's
-    global generator: with it, a replica depends on its neighbours, and a resumed training is not the same.
+        network: one of them: the layers are its own, the numbers are not.
+        parameters, buffers: of all R, each (R, ...), by name.
+        input_shape: of one row as the network takes it; None for flat rows.
     """
 
     def __init__(
-        self, build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device | str = "cpu"
+        self,
+        network: nn.Module,
+        parameters: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        input_shape: tuple[int, ...] | None = None,
     ) -> None:
-        networks = []
-        with torch.random.fork_rng(devices=[]):
-            for seed in seeds:
-                torch.manual_seed(seed)
-                networks.append(build())
-                use_replica_dropout(networks[-1])
-        pruners = [(name, m) for name, m in networks[0].named_modules() if isinstance(m, Pruner)]
-        if not pruners:
-            raise ValueError("the network has no Pruner layer, so there is nothing to prune")
-        self.keeps = [pruner.keep for _, pruner in pruners]
-        self.pruner_names = [f"{name}.weight" if name else "weight" for name, _ in pruners]
-        parameters, buffers = stack_module_state(networks)
-        trainable = {name for name, p in networks[0].named_parameters() if p.requires_grad}
-        self.parameters = {
-            name: stacked.detach().to(device).requires_grad_(name in trainable) for name, stacked in parameters.items()
-        }
-        self.buffers = {name: stacked.to(device) for name, stacked in buffers.items()}
-        self.network = networks[0]
-        self.dropout_states = [
-            f"{name}.state" for name, m in self.network.named_modules() if isinstance(m, ReplicaDropout)
-        ]
+        self.network = network
+        self.input_shape = input_shape
+        self.parameters = parameters
+        self.buffers = buffers
+        self.pruner_parameters = [pruner.parameter for pruner in named_pruners(network)]
+        self.dropout_states = [f"{name}.state" for name, m in network.named_modules() if isinstance(m, ReplicaDropout)]
         self._forward = vmap(self._one_forward, randomness="different")
         self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
         # Not that of a base class: a subclass may compute something else.
-        self._stacked_forward: StackedForward | None = vars(type(networks[0])).get("stacked_forward")
-
-    @classmethod
-    def joined(cls, parts: Sequence["Replicas"]) -> "Replicas":
-        """The replicas of several parts, one after the other, of networks with the same layers.
-
-        They are for training only: which n a replica has, its part knows (`keeps` is empty).
-
-        The parts stay what they were, but their tensors are parts of the new ones from now on: what is done to one is
-        done to the other.
-        """
-        replicas = copy(parts[0])
-        replicas.parameters = _joined([part.parameters for part in parts])
-        replicas.buffers = _joined([part.buffers for part in parts])
-        replicas.keeps = []
-        return replicas
+        self._stacked_forward: StackedForward | None = vars(type(network)).get("stacked_forward")
 
     def __len__(self) -> int:
         return next(iter(self.parameters.values())).shape[0]
@@ -128,12 +98,16 @@ class Replicas:
     @property
     def pruner_weights(self) -> list[Tensor]:
         """The pruner weights, one (R, N) tensor per pruner."""
-        return [self.parameters[name] for name in self.pruner_names]
+        return [self.parameters[name] for name in self.pruner_parameters]
 
     @property
     def network_parameters(self) -> list[Tensor]:
         """All stacked parameters but the pruner weights, each (R, ...)."""
-        return [p for name, p in self.parameters.items() if name not in self.pruner_names]
+        return [p for name, p in self.parameters.items() if name not in self.pruner_parameters]
+
+    def in_shape(self, x: Tensor) -> Tensor:
+        """Flat rows, (..., F), as the network takes them."""
+        return x if self.input_shape is None else x.unflatten(-1, self.input_shape)
 
     def _one_forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(self.network, (parameters, buffers), (x,))
@@ -142,16 +116,17 @@ class Replicas:
         """The networks' outputs, (R, B, C); of the first K networks (K, B, C).
 
         Args:
-            x: a batch for each replica, (R, B, ...), or of the first K, (K, B, ...), or with `shared` one for all,
-                (B, ...).
+            x: a batch of flat rows for each replica, (R, B, F), or of the first K, (K, B, F), or with `shared` one for
+                all, (B, F).
             pruner_weights: used in place of the networks' own, e.g. a hard mask; of as many replicas.
         """
         parameters, buffers = self.parameters, self.buffers
         if not shared and len(x) < len(self):
             parameters, buffers = ({name: t[: len(x)] for name, t in of.items()} for of in (parameters, buffers))
+        x = self.in_shape(x)
         if pruner_weights is not None:  # a trial leaves BatchNorm's running statistics alone
             buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-            parameters = {**parameters, **dict(zip(self.pruner_names, pruner_weights, strict=True))}
+            parameters = {**parameters, **dict(zip(self.pruner_parameters, pruner_weights, strict=True))}
         if self._stacked_forward is not None:
             return self._stacked_forward(self.network, parameters, x.expand(len(self), *x.shape) if shared else x)[0]
         forward = self._forward_shared if shared else self._forward
@@ -164,7 +139,7 @@ class Replicas:
         The gradients are those of (at least) all parameters that require one, by name. Call the function only once.
         """
         if self._stacked_forward is not None:
-            return self._stacked_forward(self.network, self.parameters, x_RBF)
+            return self._stacked_forward(self.network, self.parameters, self.in_shape(x_RBF))
         for name in self.dropout_states:
             self.buffers[name] += 1
         with torch.enable_grad():
@@ -179,69 +154,79 @@ class Replicas:
 
         return logits_RBC.detach(), backward
 
+
+class Replicas(StackedNetwork):
+    """R networks that `build` makes, one after each seed.
+
+    Args:
+        build: makes one network; called right after seeding torch's global generator.
+        seeds: one per replica; R is their number.
+        device: where the stacked parameters live.
+        input_shape: of one row as the networks take it; None for flat rows.
+
+    Raises:
+        ValueError: the network has no `Pruner`, or two of one name.
+
+    Attributes:
+        pruners: name, n, N and parameter of each pruner.
+
+    `nn.Dropout` draws from the replica's own seed (see `ReplicaDropout`). Any other random operation draws from torch's
+    global generator: with it, a replica depends on its neighbours, and a resumed training is not the same.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        networks = []
+        with torch.random.fork_rng(devices=[]):
+            for seed in seeds:
+                torch.manual_seed(seed)
+                networks.append(build())
+                use_replica_dropout(networks[-1])
+        self.pruners = named_pruners(networks[0])
+        parameters, buffers = stack_module_state(networks)
+        trainable = {name for name, p in networks[0].named_parameters() if p.requires_grad}
+        super().__init__(
+            networks[0],
+            {name: p.detach().to(device).requires_grad_(name in trainable) for name, p in parameters.items()},
+            {name: stacked.to(device) for name, stacked in buffers.items()},
+            input_shape,
+        )
+
     @torch.no_grad()
-    def accuracy(self, x: Tensor, y: Tensor, pruned: bool) -> Tensor:
+    def accuracy(self, x: Tensor, y: Tensor, pruned: bool, weight: Tensor | None = None) -> Tensor:
         """Fraction of rows classified correctly by each replica, (R,).
 
         Args:
             x: rows, (rows, F). y: their classes, (rows,).
             pruned: under the hard mask instead of the gates as they are.
+            weight: how much each row counts, (rows,); negative ones too.
         """
         self.network.eval()
-        weights = self.hard_masks() if pruned else None
-        correct_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
+        masks = self.hard_masks() if pruned else None
+        right_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
+        x = x.flatten(1)
         rows_at_once = max(64, EVALUATION_ELEMENTS // (len(self) * max(64, x[0].numel())))
-        for x_BF, y_B in zip(x.split(rows_at_once), y.split(rows_at_once), strict=True):
-            correct_R += (self.logits(x_BF, weights, shared=True).max(-1).indices == y_B).sum(-1)
+        for start in range(0, len(y), rows_at_once):
+            rows = slice(start, start + rows_at_once)
+            logits_RBC = self.logits(x[rows], masks, shared=True)
+            right_R += right_answers(logits_RBC, y[rows], None if weight is None else weight[rows])
         self.network.train()
-        return correct_R / len(y)
+        return right_R / (len(y) if weight is None else weight.double().sum())
 
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""
-        return [hard_mask(w.detach(), keep) for w, keep in zip(self.pruner_weights, self.keeps, strict=True)]
+        return [hard_mask(w.detach(), p.keep) for w, p in zip(self.pruner_weights, self.pruners, strict=True)]
 
 
 @torch.no_grad()
-def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The parts' tensors one after the other, by name; the parts' own ones become views of them."""
-    joined = {}
-    for name, first in parts[0].items():
-        whole = torch.cat([part[name] for part in parts])
-        for part, view in zip(parts, whole.split([len(part[name]) for part in parts]), strict=True):
-            part[name].data = view
-        joined[name] = whole.requires_grad_(first.requires_grad)
-    return joined
-
-
-def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: Tensor | float = 0.0) -> Tensor:
-    """L_cla: the mean cross-entropy of each replica, (R,), against smoothed labels.
-
-    Args:
-        logits_RBC: the networks' outputs.
-        y_RB: the rows' classes.
-        smoothing: the share of each label that is spread evenly over all classes, 0 ... 1, for all or (R,); 0 leaves
-            the labels alone.
-    """
-    return _mean_loss(*_log_likelihoods(logits_RBC, y_RB), smoothing)
-
-
-def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor, smoothing_R: Tensor) -> tuple[Tensor, Tensor]:
-    """L_cla, (R,), and its gradient with respect to the logits, (softmax(logits) - smoothed label) / B, (R, B, C)."""
-    log_RCB, log_R1B = _log_likelihoods(logits_RBC, y_RB)
-    loss_R, smoothing_R11 = _mean_loss(log_RCB, log_R1B, smoothing_R), smoothing_R[:, None, None]
-    gradient_RCB = torch.softmax(log_RCB, 1).scatter_add_(1, y_RB.unsqueeze(1), (smoothing_R11 - 1).expand_as(log_R1B))
-    return loss_R, gradient_RCB.sub_(smoothing_R11 / log_RCB.shape[1]).div_(y_RB.shape[1]).mT
-
-
-def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: Tensor | float) -> Tensor:
-    right_R, all_R = log_R1B.mean((1, 2)), log_RCB.mean((1, 2))
-    return (right_R - all_R) * smoothing - right_R
-
-
-def _log_likelihoods(logits_RBC: Tensor, y_RB: Tensor) -> tuple[Tensor, Tensor]:
-    """The logarithms of the probabilities of all classes, (R, C, B), and of the right one, (R, 1, B).
-
-    Classes in the middle: on a CPU torch's softmax over a short last dimension takes fifteen times as long.
-    """
-    log_RCB = torch.log_softmax(logits_RBC.mT.contiguous(), 1)
-    return log_RCB, log_RCB.gather(1, y_RB.unsqueeze(1))
+def one_replica(replicas: Replicas, replica: int) -> nn.Module:
+    """One of the R networks by itself, on the CPU, gates included; it takes rows in its `input_shape`."""
+    network = copy.deepcopy(replicas.network).cpu()
+    for name, tensor in chain(network.named_parameters(), network.named_buffers()):
+        tensor.copy_(replicas.tensors[name][replica])
+    return network.eval()

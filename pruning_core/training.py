@@ -8,17 +8,20 @@ print(run.result()["pruned_accuracy"]["mean"])
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
-from pruning_core.data.datasets import Dataset, Part
-from pruning_core.history import QUANTITIES, EpochRecord, History
-from pruning_core.inner_loop import InnerLoop
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.data import Dataset, Part
+from pruning_core.gate_names import gate_names
+from pruning_core.history import QUANTITIES, EpochRecord, History, PrunedUnits, PrunerRecord
+from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
+from pruning_core.joined import kind
+from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.strategies import EpochMeans
@@ -38,7 +41,7 @@ def train(
     config: TrialConfig,
     data: Dataset,
     seeds: Sequence[int],
-    network: NetworkFactory = gated_mlp,
+    network: NetworkSpec | NetworkFactory = GATED_MLP,
     device: torch.device | str | None = None,
 ) -> "Training":
     """Prepares the training of one replica per seed; iterate over the result to train.
@@ -47,7 +50,7 @@ def train(
         config: every hyperparameter.
         data: training and validation part (a test part is not looked at).
         seeds: one per replica: initial weights, order of the batches and random numbers of the chain follow from it.
-        network: makes one network; it needs at least one `Pruner`.
+        network: how a network is built, or just a function that builds one; it needs at least one `Pruner`.
         device: `cuda` if there is one, else `cpu`, unless given.
 
     Returns:
@@ -64,27 +67,34 @@ class Training:
         config: TrialConfig,
         data: Dataset,
         seeds: Sequence[int],
-        network: NetworkFactory = gated_mlp,
+        network: NetworkSpec | NetworkFactory = GATED_MLP,
         device: torch.device | str | None = None,
     ) -> None:
         device = torch.device(device) if device is not None else default_device()
         self.config = config
         self.data = data.to(device)
         features, classes = len(data.feature_names), len(data.class_names)
-        self.replicas = Replicas(lambda: network(config, features, classes), seeds, device)
+        self.network = network if isinstance(network, NetworkSpec) else NetworkSpec(network)
+        build = partial(self.network.build, config, features, classes)
+        self.replicas = Replicas(build, seeds, device, self.network.input_shape)
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
         train = self.data.train
-        batch_size = default_batch(config, len(train.y))
-        self.loop = InnerLoop(config, self.replicas, self.random, train.x, train.y, batch_size)
-        self.units = [w.shape[1] for w in self.replicas.pruner_weights]
+        rows = Rows(train.x, train.y, default_batch(config, len(train.y)))
+        self.optimizer = optimizer_of(config, self.replicas)
+        self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
-        self.history = History(
-            config, list(seeds), _gate_names(self.units, data.feature_names), sum(self.replicas.keeps)
-        )
+        names = gate_names(self.replicas, train.x[:1].flatten(1), data.feature_names)
+        pruners = [PrunedUnits(p.name, p.keep, of) for p, of in zip(self.replicas.pruners, names, strict=True)]
+        self.history = History(config, list(seeds), pruners)
         self.settled_R = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.settled_tensors: dict[str, Tensor] = {}
         self._remember_gates(epoch=0)
+
+    @cached_property
+    def kind(self) -> Hashable | None:
+        """What runs must have in common to be trained in one batch (see `joined`); None for one that joins no other."""
+        return kind(self.loop, self.network)
 
     @property
     def finished(self) -> bool:
@@ -125,6 +135,7 @@ class Training:
         self.strategy.update(EpochMeans(*(values_R.double() for values_R in measured)))
 
         validation, replicas = self.data.validation, self.replicas
+        active_PR, fell_PR, complete_PR = self._pruners(gates_RN)
         values = {
             "classification_loss": classification_R,
             "selection_loss": selection_R,
@@ -133,27 +144,41 @@ class Training:
             "alpha": alpha_R,
             "lambda_": lambda_R,
             "mu": mu_R,
-            "active": (gates_RN > 0.5).sum(1),
-            "fell": ((self.recent_gates[-1] > 0.5) & (gates_RN <= 0.5)).sum(1),
-            "complete": self._complete(gates_RN),
+            "active": active_PR.sum(0),
+            "fell": fell_PR.sum(0),
+            "complete": complete_PR.all(0),
             "drift": self._drift(gates_RN),
             "gate_variance": gate_variance_R,
             "weight_variance": weight_variance_R,
-            "pruned_accuracy": replicas.accuracy(validation.x, validation.y, pruned=True),
-            "full_accuracy": replicas.accuracy(validation.x, validation.y, pruned=False),
+            "pruned_accuracy": replicas.accuracy(validation.x, validation.y, True, validation.weight),
+            "full_accuracy": replicas.accuracy(validation.x, validation.y, False, validation.weight),
             "acceptance": acceptance_R,
         }
-        table = torch.stack([values[q].double() for q in QUANTITIES]).cpu().numpy()
-        self.history.append(EpochRecord(len(self.history) + 1, *table))
+        rows = [values[q] for q in QUANTITIES]
+        if len(replicas.pruners) > 1:
+            rows += [row_R for of_pruner in zip(active_PR, fell_PR, complete_PR, strict=True) for row_R in of_pruner]
+        table = torch.stack([row_R.double() for row_R in rows]).cpu().numpy()
+        of_all = dict(zip(QUANTITIES, table, strict=False))
+        pruners = tuple(PrunerRecord(*table[i : i + 3]) for i in range(len(QUANTITIES), len(table), 3))
+        self.history.append(EpochRecord(len(self.history) + 1, **of_all, pruners=pruners))
         self._settle()
         self._remember_gates(len(self.history))
 
-    def _complete(self, gates_RN: Tensor) -> Tensor:
-        """Whether each replica has exactly n open gates in each pruner, all within `tolerance` of 0 or 1, (R,)."""
-        decided_R = (torch.minimum(gates_RN, 1 - gates_RN) <= self.config.tolerance).all(1)
-        for part_RN, keep in zip(gates_RN.split(self.units, dim=1), self.replicas.keeps, strict=True):
-            decided_R = decided_R & ((part_RN > 0.5).sum(1) == keep)
-        return decided_R
+    def _pruners(self, gates_RN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How many gates of each pruner are open, how many fell in this epoch, and whether it is complete, each (P, R).
+
+        A pruner is complete with exactly n open gates and all within `tolerance` of 0 or 1.
+        """
+        units = [pruner.units for pruner in self.replicas.pruners]
+        fell_RN = (self.recent_gates[-1] > 0.5) & (gates_RN <= 0.5)
+        decided_RN = torch.minimum(gates_RN, 1 - gates_RN) <= self.config.tolerance
+        active_PR = torch.stack([of_pruner.sum(1) for of_pruner in (gates_RN > 0.5).split(units, dim=1)])
+        fell_PR = torch.stack([of_pruner.sum(1) for of_pruner in fell_RN.split(units, dim=1)])
+        decided_PR = torch.stack([of_pruner.all(1) for of_pruner in decided_RN.split(units, dim=1)])
+        right_PR = torch.stack(
+            [active_R == pruner.keep for active_R, pruner in zip(active_PR, self.replicas.pruners, strict=True)]
+        )
+        return active_PR, fell_PR, decided_PR & right_PR
 
     def _drift(self, gates_RN: Tensor) -> Tensor:
         """The largest move of a gate over the last `settle_epochs` epochs, (R,); infinite while there are fewer."""
@@ -168,24 +193,26 @@ class Training:
             self.history.gates.append((epoch, gates_RN.half().cpu().numpy()))
 
     def selected(self) -> list[list[str]]:
-        """The names of the units that the hard mask keeps, for each replica."""
-        names, result = self.history.names, []
-        for r in range(len(self.replicas)):
-            kept, start = [], 0
-            for weights_RN, keep in zip(self.replicas.pruner_weights, self.replicas.keeps, strict=True):
-                kept += [names[start + int(i)] for i in open_units(weights_RN[r].detach(), keep)]
-                start += weights_RN.shape[1]
-            result.append(kept)
-        return result
+        """The names of the units that the hard mask keeps, for each replica, pruner after pruner."""
+        kept: list[list[str]] = [[] for _ in range(len(self.replicas))]
+        for weights_RN, pruner in zip(self.replicas.pruner_weights, self.history.pruners, strict=True):
+            for of_replica, units in zip(kept, open_units(weights_RN.detach(), pruner.keep).tolist(), strict=True):
+                of_replica += [pruner.units[unit] for unit in units]
+        return kept
 
     def result(self) -> dict[str, object]:
         """The run so far as the JSON of `deeppp trial --json`."""
         return self.history.result(self.selected())
 
-    def accuracy(self, part: Part) -> list[float]:
-        """Accuracy of each replica under the hard mask on any part of the data, e.g. the test part after a search."""
-        device = self.data.train.x.device
-        return self.replicas.accuracy(part.x.to(device), part.y.to(device), pruned=True).tolist()
+    def accuracy(self, part: Part, pruned: bool = True) -> list[float]:
+        """Accuracy of each replica on any part of the data, e.g. the test part after a search.
+
+        Args:
+            part: rows, which count as much as their `weight`, where the part has one.
+            pruned: under the hard mask instead of the gates as they are.
+        """
+        there = part.to(self.data.train.x.device)
+        return self.replicas.accuracy(there.x, there.y, pruned=pruned, weight=there.weight).tolist()
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on exactly where this run stands: tensors and numbers only."""
@@ -193,7 +220,7 @@ class Training:
             # Copies: of a part of a joined stack, torch.save would write the whole stack.
             "parameters": {name: p.detach().clone() for name, p in self.replicas.parameters.items()},
             "buffers": {name: buffer.clone() for name, buffer in self.replicas.buffers.items()},
-            "optimizer": self.loop.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "strategy": self.strategy.state_dict(),
             "random": self.random.state_dict(),
             "recent_gates": list(self.recent_gates),
@@ -211,8 +238,9 @@ class Training:
         with torch.no_grad():
             for name, parameter in self.replicas.parameters.items():
                 parameter.copy_(state["parameters"][name])
-        self.replicas.buffers = state["buffers"]
-        self.loop.optimizer.load_state_dict(state["optimizer"])
+            for name, buffer in self.replicas.buffers.items():
+                buffer.copy_(state["buffers"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
@@ -228,7 +256,7 @@ def train_epoch(runs: Sequence[Training], loop: InnerLoop) -> None:
 
     Args:
         runs: the trainings.
-        loop: that of the run, or of several runs the one that `InnerLoop.joined` made of theirs.
+        loop: that of the run, or of several runs the one that `joined.join` made of theirs.
     """
     started = time.perf_counter()
     means_KR = loop.epoch(torch.cat([run.strategy.alpha_R for run in runs]))
@@ -249,12 +277,3 @@ def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_moved(item, device) for item in value)
     return value
-
-
-def _gate_names(units: list[int], feature_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Feature names for a pruner as wide as the input, `pruner1.7` and the like for the others."""
-    names: list[str] = []
-    for i, width in enumerate(units):
-        inputs = i == 0 and width == len(feature_names)
-        names += feature_names if inputs else [f"pruner{i}.{unit}" for unit in range(width)]
-    return tuple(names)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from search import terminal
 from search.run import Stopped, run_study, settings, sync_study
 from search.stores.addresses import Stored
@@ -148,7 +148,7 @@ def trial(options: argparse.Namespace) -> int:
     data = study.load_data()
     terminal.warn(*data.warnings)
     seeds = range(options.seed, options.seed + config.seeds)
-    _train(train(config, data, seeds), options.json)
+    _train(train(config, data, seeds, study.network.spec), options.json)
     return DONE
 
 

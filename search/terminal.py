@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pruning_core.history import EpochRecord, History
+from pruning_core.progress import kept_most
 from search.study import Study
 from search.study.space import Row
 from search.trials.overview import Overview
@@ -100,8 +101,7 @@ class TrialDisplay:
         """Prints what the run has come to."""
         outcomes = ", ".join(f"{n} {Counter(history.outcomes())[n]}" for n in sorted(set(history.outcomes())))
         pruned, epochs = result["pruned_accuracy"], [e for e in result["completion_epoch"] if e is not None]
-        counts = Counter(name for names in result["selected"] for name in names)
-        kept = ", ".join(name for name, _ in counts.most_common(self.keep))
+        kept = ", ".join(kept_most(result["selected"], len(result["selected"][0])))
         console.print()
         console.print(f"outcome            {outcomes}")
         if epochs:

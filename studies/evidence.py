@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.losses import modified_rejection_loss, rejection_loss, selection_loss
+from pruning_core.networks import GATED_MLP
 from search.propose.importance import importance
 from search.report.search_record import read_search
 from search.stores.addresses import Stored
 from search.study.sections import Resources
 from search.train.confirmation import train_afresh
+from search.train.kit import Contents
 from search.trials.estimate import Estimate, estimate, paired
 from search.trials.result import FIRST_FRESH_SEED
 from studies.searches import SAMPLERS, DataSet, Trial, read_result, read_trials
@@ -195,7 +197,8 @@ def importances(output: Path, sets: Iterable[str], strategy: str) -> dict[str, l
 
 def train_on(config: Mapping[str, Any], data: Dataset, keep: int, seeds: Sequence[int]) -> dict[str, Any]:
     """A configuration trained with fresh seeds: fraction complete, mean epoch, test accuracy, and that by seed."""
-    result = train_afresh({**config, "keep": keep, "seeds": len(seeds)}, data, seeds, Resources())
+    contents = Contents(data, GATED_MLP)
+    result = train_afresh({**config, "keep": keep, "seeds": len(seeds)}, contents, seeds, Resources())
     epochs = [epoch for epoch in result["completion_epoch"] if epoch is not None]
     return {
         "complete": result["outcome"]["complete"],

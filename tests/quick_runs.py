@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.history import QUANTITIES, EpochRecord
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.pruner import Pruner
 from pruning_core.training import Training, train
 
@@ -20,7 +20,7 @@ QUICK: dict[str, Any] = {  # all replicas complete, by back-propagation within 4
 MARKOV = {"strategy": "markov", "growth": 1.2, "delta": 0.3, "block": 1.0, "proposals": 1}
 
 
-def start(data: Dataset, seeds: int = 3, network: NetworkFactory = gated_mlp, **values: Any) -> Training:
+def start(data: Dataset, seeds: int = 3, network: NetworkSpec | NetworkFactory = GATED_MLP, **values: Any) -> Training:
     return train(TrialConfig(**{**QUICK, **values}), data, range(seeds), network, device="cpu")
 
 

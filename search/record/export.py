@@ -18,8 +18,9 @@ from onnx.reference import ReferenceEvaluator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pruning_core.compaction import Compacted, compact, describe, one_replica, rebuild
+from pruning_core.compaction import Compacted, describe, rebuild
 from pruning_core.progress import best_complete
+from pruning_core.replicas import one_replica
 from pruning_core.training import Training
 from search.study import StudyError
 
@@ -84,7 +85,7 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
     """
     data = run.data.to("cpu")
     result: dict[str, Any] = run.result()
-    compacted = compact(one_replica(run.replicas, replica), data.mean, data.scale)
+    compacted = run.network.compact(one_replica(run.replicas, replica), data.mean, data.scale)
     columns = [data.feature_names[int(i)] for i in compacted.inputs]
     description: dict[str, Any] = {
         "columns": columns,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
 from search.record.known_runs import OUTPUT, PARENT, SEARCH
@@ -180,7 +180,7 @@ def start(recorded: RecordedTrial) -> Training:
             f"(fingerprint {recorded.fingerprint[:12]}), and has changed since (now {data.fingerprint[:12]})"
         )
     torch.set_num_threads(recorded.study.resources.threads)
-    return train(recorded.config, data.without_test(), recorded.seeds)
+    return train(recorded.config, data.without_test(), recorded.seeds, recorded.study.network.spec)
 
 
 def from_checkpoint(recorded: RecordedTrial, output: Path) -> Training | None:

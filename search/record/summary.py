@@ -6,7 +6,6 @@ Pure functions: nothing here talks to a store.
 import json
 import math
 import zipfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from mlflow.entities import Metric
 from numpy.typing import NDArray
 
-from pruning_core.progress import DRASTIC
+from pruning_core.progress import DRASTIC, frequencies
 from search.trials.result import at, by_keep
 from search.trials.trial import TrialEnding
 
@@ -111,8 +110,9 @@ def outcome(trial: Mapping[str, Any], ending: TrialEnding) -> str:
 
 def selection(trial: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs that each seed of a trial keeps, and how many seeds keep each of them."""
-    counts = Counter(name for names in trial["selected"] for name in names)
-    return {"seeds": trial["seeds"], "selected": trial["selected"], "kept_in_seeds": dict(counts.most_common())}
+    seeds = len(trial["seeds"])
+    kept = {name: round(seeds * share) for name, share in frequencies(trial["selected"]).items()}
+    return {"seeds": trial["seeds"], "selected": trial["selected"], "kept_in_seeds": kept}
 
 
 def is_drastic(trial: Mapping[str, Any]) -> bool:

@@ -4,8 +4,8 @@ A comparison trains exactly as the search does, from the same initial weights an
 with gates that are 0 or 1 from the start and never move. The training part alone chooses inputs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.data import Dataset
+from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
 
@@ -32,18 +32,23 @@ class Comparison:
     test: list[float]
 
 
-def with_inputs(columns: Sequence[int]) -> NetworkFactory:
-    """The default network with the gates of `columns` at exactly 1 and the others at exactly 0, for good."""
+def with_inputs(columns: Sequence[int], network: NetworkSpec) -> NetworkSpec:
+    """The same network with the gates of `columns` at exactly 1 and the other inputs' at exactly 0, for good.
+
+    Args:
+        columns: indices of inputs.
+        network: of which the first pruner is the one on the inputs.
+    """
 
     def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
-        network = gated_mlp(config, features, classes)
-        pruner = next(module for module in network.modules() if isinstance(module, Pruner))
+        made = network.build(config, features, classes)
+        pruner = next(module for module in made.modules() if isinstance(module, Pruner))
         with torch.no_grad():
             pruner.weight.fill_(-torch.inf)
             pruner.weight[list(columns)] = torch.inf
-        return network
+        return made
 
-    return build
+    return replace(network, build=build)
 
 
 def fit(
@@ -52,28 +57,24 @@ def fit(
     data: Dataset,
     seeds: Sequence[int],
     epochs: int,
-    progress: Callable[[int], None] = lambda epoch: None,
+    network: NetworkSpec = GATED_MLP,
 ) -> Comparison:
     """Trains the network on some of the inputs.
 
     Args:
         columns: indices of the inputs that it sees.
-        winner: the hyperparameters (`TrialConfig.used()`) of which network and training are taken.
+        winner: the hyperparameters (`TrialConfig.used()`) of which the training is taken.
         data: the data with its test part.
         seeds: one per replica; those of the confirmation give its initial weights and batches.
         epochs: how long to train.
-        progress: is told every epoch.
+        network: that of the winner.
     """
     assert data.test is not None
     config = TrialConfig(**{**winner, "strategy": "fixed", "epochs": epochs, "settle_epochs": epochs})
-    run = train(config, data.without_test(), seeds, network=with_inputs(columns))
-    for record in run:
-        progress(record.epoch)
-    device = run.data.train.x.device
-    validation, test = (
-        run.replicas.accuracy(part.x.to(device), part.y.to(device), pruned=False).tolist()
-        for part in (data.validation, data.test)
-    )
+    run = train(config, data.without_test(), seeds, with_inputs(columns, network))
+    for _ in run:
+        pass
+    validation, test = (run.accuracy(part, pruned=False) for part in (data.validation, data.test))
     return Comparison(tuple(data.feature_names[column] for column in columns), validation, test)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.figures.results import Row, accuracies
 from search.figures.style import colour_of
 from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit
 from search.report.blocks import Block, Line, Picture, Section, Table, Text
 from search.report.search_record import SearchRecord
+from search.study import Study
 from search.trials.estimate import count, estimate, gap, listing, paired, points
 from search.trials.result import FIRST_FRESH_SEED
 
@@ -29,6 +30,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     They have the winner's network, training and confirmation seeds, and train as long as it did on average.
     """
     best = search.result["strategies"][search.result["winner"]]
+    network = Study.model_validate(search.study).network.spec
     keep, config, epoch = len(best["selected"]), best["config"], best["completion_epoch"]["mean"]
     torch.set_num_threads(max(1, int(search.study["resources"]["cpu"])))
     say("ranking the inputs by mutual information and by a random forest")
@@ -45,7 +47,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     for name, columns in choices.items():
         inputs = f"{len(columns)} inputs ({name})"
         say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(epochs, 'epoch')}")
-        networks[name] = fit(columns, config, data, seeds, epochs)
+        networks[name] = fit(columns, config, data, seeds, epochs, network)
     return networks
 
 

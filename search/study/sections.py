@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pruning_core.config import TrialConfig
+from pruning_core.networks import GATED_MLP, NetworkSpec
 from search.study.early_stopping import STOPPING_RULES
 from search.study.entries import check_hyperparameter
 from search.study.errors import StudyError
@@ -89,6 +90,11 @@ class Network(Section):
         if any(width < 1 for width in hidden):
             raise ValueError("must be a list of widths, each at least 1")
         return hidden
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """How the study's network is built, joined with others and compacted."""
+        return GATED_MLP
 
 
 class Training(Section):

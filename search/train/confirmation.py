@@ -3,7 +3,6 @@
 Runs as plain Ray tasks, in pieces of a few seeds each, so that all workers have something to do.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,15 +11,16 @@ import numpy as np
 import ray
 import torch
 
-from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
+from pruning_core.compaction import CompactionError, PrunedReplica, describe
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
-from pruning_core.progress import best_complete, summary
+from pruning_core.data import Dataset
+from pruning_core.progress import best_complete, frequencies, kept_most, summary
+from pruning_core.replicas import one_replica
 from pruning_core.training import Training, train
 from search.study import Study
 from search.study.sections import Resources
 from search.train.devices import device_of
-from search.train.kit import Kit, pack
+from search.train.kit import Contents, Kit, pack
 from search.train.resources import slots
 from search.trials.ranking import Merit, merit, ranked
 from search.trials.result import FIRST_FRESH_SEED
@@ -36,7 +36,8 @@ class Confirmed:
 
     `replica_epochs` are those of all that were trained to confirm its strategy.
 
-    `network` is that of the complete seed with the highest validation accuracy; the test part has no say in it.
+    `network` is that of the complete seed with the highest validation accuracy, or why there is none; the test part
+    has no say in it.
     """
 
     trial: Trial
@@ -47,7 +48,7 @@ class Confirmed:
     test: list[float]
     selected: list[list[str]]
     replica_epochs: int
-    network: PrunedReplica | None
+    network: PrunedReplica | str
 
     def merit(self) -> Merit:
         """How good it is: completion with fresh seeds first, then validation; never test."""
@@ -55,25 +56,23 @@ class Confirmed:
 
     def kept(self) -> list[str]:
         """The n units that most of the seeds keep, most frequent first."""
-        counts = Counter(name for names in self.selected for name in names)
-        return [name for name, _ in counts.most_common(len(self.selected[0]))]
+        return kept_most(self.selected, len(self.selected[0]))
 
     def as_json(self) -> dict[str, Any]:
         """The confirmation's part of a strategy's entry in `deeppp search --json`."""
         epochs = [e for e in self.completion_epochs if e is not None]
-        counts = Counter(name for names in self.selected for name in names)
         return {
             "config": self.config,
             "trial": self.trial.number,
-            "validation": summary(np.array(self.validation)),
-            "test": summary(np.array(self.test)),
+            "validation": summary(self.validation),
+            "test": summary(self.test),
             "outcome": self.outcome,
             "completion_epoch": {
                 "mean": float(np.mean(epochs)) if epochs else None,
                 "std": float(np.std(epochs)) if epochs else None,
             },
             "selected": self.kept(),
-            "selection_frequency": {n: c / len(self.selected) for n, c in counts.most_common()},
+            "selection_frequency": frequencies(self.selected),
         }
 
 
@@ -82,15 +81,18 @@ def candidates(trials: Sequence[Trial], strategy: str) -> list[Trial]:
     return ranked([trial for trial in trials if trial.strategy == strategy])
 
 
-def train_afresh(config: dict[str, Any], data: Dataset, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
+def train_afresh(
+    config: dict[str, Any], contents: Contents, seeds: Sequence[int], resources: Resources
+) -> dict[str, Any]:
     """Trains a configuration with the given seeds to its end.
 
     Returns:
-        Its `trial.json`, the test accuracies as `test_per_seed`, and as `network` the best complete replica or None.
+        Its `trial.json`, the test accuracies as `test_per_seed`, and as `network` what `best_network` gives.
     """
+    data = contents.data
     assert data.test is not None
     torch.set_num_threads(resources.threads)
-    run = train(TrialConfig(**config), data.without_test(), seeds, device=device_of(resources.device))
+    run = train(TrialConfig(**config), data.without_test(), seeds, contents.network, device_of(resources.device))
     for _ in run:
         pass
     test = run.accuracy(data.test)
@@ -102,15 +104,18 @@ def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resourc
     return train_afresh(config, kit.open(), seeds, resources)
 
 
-def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | None:
-    """The pruned network of the complete replica with the highest validation accuracy, None if none is complete."""
+def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | str:
+    """The pruned network of the complete replica with the highest validation accuracy, or why there is none."""
     result: dict[str, Any] = run.result()
     validation_R, data = result["pruned_accuracy"]["per_seed"], run.data
     best = best_complete(result["completion_epoch"], validation_R)
     if best is None:
-        return None
+        return "no seed completed the pruning"
     features = len(data.feature_names)
-    compacted = compact(one_replica(run.replicas, best), torch.zeros(features), torch.ones(features))
+    try:
+        compacted = run.network.compact(one_replica(run.replicas, best), torch.zeros(features), torch.ones(features))
+    except CompactionError as error:
+        return str(error)
     return PrunedReplica(
         seed=result["seeds"][best],
         validation_accuracy=validation_R[best],
@@ -134,7 +139,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, C
         data: the data with its test part.
     """
     chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
-    kit = pack(data)
+    kit = pack(data, study.network.spec)
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
     attempted = [trial for best in chosen.values() for trial in best]
@@ -186,10 +191,13 @@ def _join(trial: Trial, parts: list[dict[str, Any]]) -> Confirmed:
         test=all_of(lambda p: p["test_per_seed"]),
         selected=all_of(lambda p: p["selected"]),
         replica_epochs=sum(p["epochs_run"] * w for p, w in zip(parts, weights, strict=True)),
-        network=max(
-            (part["network"] for part in parts if part["network"]), key=lambda n: n.validation_accuracy, default=None
-        ),
+        network=_best([part["network"] for part in parts]),
     )
+
+
+def _best(found: Sequence[PrunedReplica | str]) -> PrunedReplica | str:
+    networks = [network for network in found if isinstance(network, PrunedReplica)]
+    return max(networks, key=lambda network: network.validation_accuracy) if networks else found[0]
 
 
 def winner(confirmed: Mapping[str, Confirmed]) -> str | None:

@@ -16,12 +16,14 @@ from pathlib import Path
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
-from pruning_core.inner_loop import InnerLoop, aligned, equal_batches, step_bytes
+from pruning_core.data import Dataset
+from pruning_core.inner_loop import InnerLoop, equal_batches
+from pruning_core.joined import aligned, join, step_bytes
 from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, default_batch, train, train_epoch
 from search.study import Study
 from search.train.devices import device_of
+from search.train.kit import Contents
 from search.trials.checkpoint import PARTIAL, Checkpoint, read_checkpoints, trial_folder, write_checkpoint
 from search.trials.order import Order, Report
 
@@ -48,9 +50,9 @@ def trials_together(study: Study, data: Dataset, workers: int, trials: int) -> i
     config, device = study.trial_config(), study.resources.device
     most = JOINED_REPLICAS[device] // config.seeds
     if device == "cpu":
-        widths = (len(data.feature_names), *config.hidden, len(data.class_names))
+        widths = study.network.spec.widths(config, len(data.feature_names), len(data.class_names)) or ()
         shape = config.seeds, equal_batches(len(data.train.y), default_batch(config, len(data.train.y))), widths
-        joins = study.resources.threads == 1 and aligned(*shape)
+        joins = bool(widths) and study.resources.threads == 1 and aligned(*shape)
         most = min(most, JOINED_BYTES // step_bytes(*shape)) if joins else 1
     return max(1, min(most, trials // (workers * TRIALS_IN_TURN)))
 
@@ -88,17 +90,17 @@ class Engine:
     """Trains in a thread of its own; every method may be called from any thread.
 
     Args:
-        data: the data without its test part.
+        contents: the data without its test part, and the network.
         threads: of the CPU that a training step may use.
         device: `cpu` or `cuda`, see `device_of`.
         abandoned: called when for so many seconds nobody has asked.
     """
 
     def __init__(
-        self, data: Dataset, threads: int, device: str, abandoned: tuple[float, Callable[[], object]] | None = None
+        self, contents: Contents, threads: int, device: str, abandoned: tuple[float, Callable[[], object]] | None = None
     ) -> None:
         self.device = device_of(device)
-        self.data = data.to(self.device)
+        self.data, self.network = contents.data.to(self.device), contents.network
         self.threads = threads
         self.abandoned = abandoned
         self.members: dict[int, Member] = {}
@@ -171,7 +173,7 @@ class Engine:
     def _kind(self, member: Member) -> Hashable:
         if member.run is None or member.alone or (self.device.type == "cpu" and self.threads > 1):
             return member
-        return member.run.loop.kind or member
+        return member.run.kind or member
 
     def _end(self, member: Member, result: Report | BaseException) -> None:
         with self.changed:
@@ -184,7 +186,7 @@ class Engine:
         try:
             trial_config = TrialConfig.model_validate_json(member.order.hyperparameters)
             seeds = range(first_seed, first_seed + trial_config.seeds)
-            member.run = train(trial_config, self.data, seeds, device=self.device)
+            member.run = train(trial_config, self.data, seeds, self.network, self.device)
             stopped = restore(member.run, member.folder)
         except Exception:
             self._end(member, Report.failure(traceback.format_exc()))
@@ -199,7 +201,7 @@ class Engine:
         loop = runs[0].loop
         try:
             if len(runs) > 1:
-                loop = self.joined.get(tuple(group)) or InnerLoop.joined([run.loop for run in runs])
+                loop = self.joined.get(tuple(group)) or join([run.loop for run in runs])
                 self.joined[tuple(group)] = loop
             train_epoch(runs, loop)
         except Exception:

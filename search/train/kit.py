@@ -1,17 +1,25 @@
-"""What a worker needs for every trial of a search: the data without its test part, and the strategies of its own.
+"""What a worker needs for every trial of a search: the data without its test part, and code of the user's.
 
 Imports neither PyTorch nor anything else that takes long: every process that waits for an engine loads it.
 """
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import ray
 from ray import cloudpickle
 
 if TYPE_CHECKING:
-    from pruning_core.data.datasets import Dataset
+    from pruning_core.data import Dataset
+    from pruning_core.networks import NetworkSpec
+
+
+class Contents(NamedTuple):
+    """What a kit holds."""
+
+    data: "Dataset"
+    network: "NetworkSpec"
 
 
 @dataclass(frozen=True)
@@ -20,29 +28,25 @@ class Kit:
 
     Args:
         data: a reference to the data; in a list, since Ray would otherwise load what it stands for.
-        strategies: classes that the driver has registered and the library does not know, pickled by Ray.
+        code: the strategies that the driver has registered and the library does not know, and the network, as Ray
+            pickles them: by value, so that a worker needs no file of the user's.
     """
 
     data: list[ray.ObjectRef]
-    strategies: bytes
+    code: bytes
 
-    def open(self) -> "Dataset":
-        """The data, after the strategies have been made known to this process."""
-        open_strategies(self.strategies)
-        data: Dataset = ray.get(self.data[0])
-        return data
+    def open(self) -> Contents:
+        """The data and the network, after the strategies have been made known to this process."""
+        from pruning_core.config import register
+
+        strategies, network = cloudpickle.loads(self.code)
+        for strategy in strategies:
+            register(strategy)
+        return Contents(ray.get(self.data[0]), network)
 
 
-def pack(data: "Dataset") -> Kit:
+def pack(data: "Dataset", network: "NetworkSpec") -> Kit:
     """A kit for the workers of a search."""
-    return Kit([ray.put(data)], pack_strategies())
-
-
-def pack_strategies() -> bytes:
-    """The strategies that the driver has registered beyond the library's, with their code.
-
-    By value, so that a worker needs no file of the user's: their modules need not be importable there.
-    """
     from pruning_core.strategies import STRATEGIES, Strategy
 
     own = [strategy for strategy in STRATEGIES.values() if strategy.__module__ != Strategy.__module__]
@@ -50,16 +54,8 @@ def pack_strategies() -> bytes:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        pickled: bytes = cloudpickle.dumps(own)
+        code = cloudpickle.dumps((own, network))
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
-    return pickled
-
-
-def open_strategies(strategies: bytes) -> None:
-    """Makes known what `pack_strategies` packed."""
-    from pruning_core.config import register
-
-    for strategy in cloudpickle.loads(strategies):
-        register(strategy)
+    return Kit([ray.put(data)], code)

@@ -7,7 +7,7 @@ import ray
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.training import train
 from search.study import Study
 from search.study.sections import Resources
@@ -35,7 +35,7 @@ def measure_resources(study: Study, data: Dataset) -> Resources:
     """
     nodes = living_nodes()
     config, trials = study.trial_config(), study.search.trials
-    kit = pack(data.without_test())
+    kit = pack(data.without_test(), study.network.spec)
     cores = [int(node.resources.get("CPU", 0)) for node in nodes]
     smallest = min(count for count in cores if count) if any(cores) else 1
     threads = [2**k for k in range(smallest.bit_length())]
@@ -61,10 +61,10 @@ def measure_resources(study: Study, data: Dataset) -> Resources:
 def _pace(config: TrialConfig, kit: Kit, threads: Sequence[int], device: str) -> dict[int, tuple[float, float]]:
     """Runs on a node: threads -> seconds per epoch of a trial, and the fraction of the GPU's memory that is in use."""
     paces = {}
-    data = kit.open()
+    data, network = kit.open()
     for count in threads:
         torch.set_num_threads(count)
-        run = iter(train(config, data, range(config.seeds), device=device_of(device)))
+        run = iter(train(config, data, range(config.seeds), network, device_of(device)))
         next(run)
         started, epochs = time.perf_counter(), 0
         while time.perf_counter() - started < 1 and next(run, None) is not None:

@@ -17,7 +17,7 @@ from ray.tune import Callback, TuneError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger import Ledger
 from search.propose.optimiser import budget
 from search.propose.proposer import Proposer
@@ -126,7 +126,7 @@ class Trials:
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
         try:
             analysis = tune.run(
-                tune.with_parameters(prune, kit=pack(self.data.without_test())),
+                tune.with_parameters(prune, kit=pack(self.data.without_test(), self.study.network.spec)),
                 name=self.folder.name,
                 storage_path=str(self.folder.parent),
                 num_samples=-1,

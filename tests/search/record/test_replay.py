@@ -102,7 +102,7 @@ def test_curves_and_weights_are_those_of_the_worker(recorded: RecordedTrial, sea
 
 def test_replay_runs_under_a_debugger_without_ray_and_optuna(searched: SmallSearch) -> None:
     _, first_statement, *_ = sorted({line for *_, line in InnerLoop.epoch.__code__.co_lines() if line})
-    commands = [f"b pruning_core/inner_loop.py:{first_statement}", "c", "p ('stopped at', self.config.strategy)"]
+    commands = [f"b pruning_core/inner_loop.py:{first_statement}", "c", "p ('stopped at', self.losses.rejection)"]
     commands += ["import sys", "p sorted({'ray', 'optuna'} & set(sys.modules))", "q"]
     options = [argument for command in commands for argument in ("-c", command)]
     run = searched.run("stepped", stopped=False).info.run_id
@@ -114,7 +114,7 @@ def test_replay_runs_under_a_debugger_without_ray_and_optuna(searched: SmallSear
         cwd=Path(__file__).parents[3],
         stdin=subprocess.DEVNULL,
     )
-    assert "('stopped at', 'stepped')\n[]\n" in done.stdout, done.stdout + done.stderr
+    assert "('stopped at', 'modified')\n[]\n" in done.stdout, done.stdout + done.stderr
 
 
 def test_epochs_and_hyperparameters_can_be_varied(searched: SmallSearch, replay: Replay, tmp_path: Path) -> None:

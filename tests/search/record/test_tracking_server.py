@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from tracked import CONFIG, EPOCHS, artifacts, curve, open_search, over, search_result, write_trial
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import load_dataset
+from pruning_core.data import load_dataset
 from search.record.tracking import Tracking
 
 

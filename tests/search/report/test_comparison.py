@@ -7,7 +7,7 @@ import pytest
 import torch
 from synthetic_search import CONFIRM_SEEDS, make_search, study
 
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from search.report.baselines import by_mutual_information, by_random_forest, fit
 from search.report.comparison import compare
 from search.report.search_record import read_search

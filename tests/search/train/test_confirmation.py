@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quick_runs import start
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.train.confirmation import FEWEST_SEEDS, best_network, candidates, seeds_per_task
 from search.trials.trial import Trial
 

@@ -8,7 +8,7 @@ import torch
 from quick_runs import start
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.train.confirmation import best_network
 from search.trials.network import raw_network, read_network, write_network
 

@@ -12,14 +12,14 @@ from quick_runs import MARKOV, HiddenPruner, assert_same, start, start_and_train
 from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig, strategy_hyperparameters
-from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.data import Dataset, load_dataset
 from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
 
 
 def test_the_default_configuration_completes_on_breast_cancer() -> None:
-    data = load_dataset("breast_cancer", keep=8, folder=Path())
+    data = load_dataset("breast_cancer", folder=Path())
     run = train(TrialConfig(keep=8), data, range(4), device="cpu")
     records = list(run)
     result: dict[str, Any] = run.result()
@@ -188,6 +188,21 @@ def test_the_test_part_is_not_looked_at(data: Dataset) -> None:
     assert without.accuracy(data.test) == with_test.accuracy(data.test)
 
 
+def test_accuracies_weigh_the_rows_of_a_part_that_has_weights(data: Dataset) -> None:
+    weight = (torch.arange(90) % 5).double()
+    weighed = dataclasses.replace(data, validation=dataclasses.replace(data.validation, weight=weight))
+    run, plain = start(weighed, epochs=3), start(data, epochs=3)
+    records = list(run)
+    for record, other in zip(records, plain, strict=True):
+        np.testing.assert_array_equal(record.total_loss, other.total_loss)
+    x, y = data.validation.x, data.validation.y
+    for pruned, quantity in ((True, "pruned_accuracy"), (False, "full_accuracy")):
+        repeats = weight.long()
+        expected = plain.replicas.accuracy(x.repeat_interleave(repeats, 0), y.repeat_interleave(repeats), pruned)
+        np.testing.assert_allclose(getattr(records[-1], quantity), expected, rtol=1e-12)
+    np.testing.assert_array_equal(run.accuracy(weighed.validation), records[-1].pruned_accuracy)
+
+
 def test_a_batch_larger_than_the_training_part_is_the_training_part(data: Dataset) -> None:
     large, whole = start(data, batch_size=10_000, epochs=3), start(data, batch_size=210, epochs=3)
     assert_same(list(large), list(whole))
@@ -217,7 +232,8 @@ def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, An
     }
     base = start(data, epochs=5, **values)
     unused = {name: value for name, value in other.items() if name not in base.config.used()}
-    assert set(unused) == (strategy_hyperparameters() | {"pruner_learning_rate"}) - {"mu"} - set(base.config.used())
+    of_strategies = strategy_hyperparameters() | {"pruner_learning_rate", "alpha"}
+    assert set(unused) == of_strategies - {"mu"} - set(base.config.used())
     assert_same(list(base), list(start(data, epochs=5, **{**values, **unused})))
 
 
@@ -231,7 +247,7 @@ def logit(gate: float) -> float:
         ([0.96] * 4 + [0.04] * 8, [0.04] * 4 + [0.96] * 2, True, "complete"),
         ([0.94] + [0.96] * 3 + [0.04] * 8, [0.96] * 2 + [0.04] * 4, False, "undecided"),
         ([0.96] * 4 + [0.04] * 7 + [0.06], [0.96] * 2 + [0.04] * 4, False, "undecided"),
-        ([0.96] * 5 + [0.04] * 7, [0.96] * 1 + [0.04] * 5, False, "undecided"),
+        ([0.96] * 5 + [0.04] * 7, [0.96] * 1 + [0.04] * 5, False, "collapsed"),
         ([0.96] * 5 + [0.04] * 7, [0.96] * 2 + [0.04] * 4, False, "too little"),
         ([0.96] * 4 + [0.04] * 8, [0.04] * 6, False, "collapsed"),
     ],
@@ -256,14 +272,22 @@ def test_complete_means_n_decided_gates_in_every_pruner(
     assert record.active.tolist() == [sum(gate > 0.5 for gate in inputs + neurons)] * 3
 
 
-def test_gates_behind_the_inputs_get_names_of_their_own(data: Dataset) -> None:
-    run = start_and_train(data, network=HiddenPruner)
-    names = run.history.names
-    assert names[:12] == data.feature_names
-    assert len(set(names)) == len(names) == 18
-    for kept in run.selected():
-        assert len([name for name in kept if name in data.feature_names]) == 4
-        assert len(kept) == 6
+def test_the_result_of_a_network_with_two_pruners_tells_of_both(data: Dataset) -> None:
+    run = start(data, network=HiddenPruner)
+    list(run)
+    result: dict[str, Any] = json.loads(json.dumps(run.result(), allow_nan=False))
+    inputs, neurons = result["pruners"]["inputs"], result["pruners"]["neurons"]
+    assert result["outcome"]["complete"] == 1
+    for r, epoch in enumerate(result["completion_epoch"]):
+        assert epoch == max(inputs["completion_epoch"][r], neurons["completion_epoch"][r])
+        assert result["drasticness"][r] == max(inputs["drasticness"][r], neurons["drasticness"][r])
+        assert result["selected"][r] == inputs["selected"][r] + neurons["selected"][r]
+        assert set(inputs["selected"][r]) < set(data.feature_names)
+        assert set(neurons["selected"][r]) < {f"neurons.{i}" for i in range(6)}
+    assert [len(names) for names in inputs["selected"] + neurons["selected"]] == [4] * 3 + [2] * 3
+    for record in run.history.records:
+        assert (record.active == sum(record.of_pruner(i).active for i in range(2))).all()
+        assert (record.complete == record.of_pruner(0).complete * record.of_pruner(1).complete).all()
 
 
 def test_training_leaves_its_data_and_the_global_random_numbers_alone(data: Dataset) -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.compaction import CompactionError, compact, describe, one_replica, rebuild
+from pruning_core.compaction import CompactionError, compact, describe, rebuild
 from pruning_core.networks import GatedMLP
 from pruning_core.pruner import Pruner, open_units
-from pruning_core.replicas import Replicas
+from pruning_core.replicas import Replicas, one_replica
 
 FEATURES, KEEP, CLASSES, ROWS = 12, 4, 3, 200
 

@@ -1,5 +1,6 @@
 """Records of a run: what they come to, the JSON, the files, and the way back from a saved state."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from pruning_core import history as history_module
 from pruning_core.config import TrialConfig
-from pruning_core.history import QUANTITIES, EpochRecord, History
+from pruning_core.history import QUANTITIES, EpochRecord, History, PrunedUnits, PrunerRecord
 
 NAMES = tuple(f"x{i}" for i in range(6))
 INTERFACE_KEYS = {
@@ -27,12 +28,13 @@ FILE_KEYS = {
 def record(epoch: int, **values: list[float]) -> EpochRecord:
     """A record of 4 replicas; what is not given counts up, and differs from quantity to quantity."""
     arrays = {q: np.arange(4.0) + 10 * i + 1000 * epoch for i, q in enumerate(QUANTITIES)}
-    return EpochRecord(epoch, **{**arrays, **{q: np.array(v, dtype=float) for q, v in values.items()}})
+    given = {q: np.array(v, dtype=float) for q, v in values.items()}
+    return EpochRecord(epoch, **{**arrays, **given}, pruners=())
 
 
 def history(complete: list[list[int]], **config: Any) -> History:
     """A history of 4 replicas that keep 2 of 6, with the given completeness in each epoch."""
-    made = History(TrialConfig(keep=2, settle_epochs=2, **config), [7, 8, 9, 10], NAMES, keep=2)
+    made = History(TrialConfig(keep=2, settle_epochs=2, **config), [7, 8, 9, 10], [PrunedUnits("inputs", 2, NAMES)])
     made.gates.append((0, np.full((4, 6), 0.95, dtype=np.float16)))
     for epoch, row in enumerate(complete, start=1):
         made.records.append(record(epoch, complete=[float(c) for c in row], active=[2, 2, 3, 1], fell=[epoch, 1, 0, 4]))
@@ -159,3 +161,114 @@ def test_trajectories_that_would_grow_too_large_are_thinned(monkeypatch: pytest.
     assert history([]).gate_stride == 1
     monkeypatch.setattr(history_module, "GATE_NUMBERS", 4 * 6 * 50)
     assert [history([], epochs=epochs).gate_stride for epochs in (50, 51, 120)] == [1, 2, 3]
+
+
+TWO = [PrunedUnits("inputs", 2, NAMES), PrunedUnits("neurons", 3, tuple(f"neurons.{i}" for i in range(8)))]
+
+
+def of_two(epochs: int = 3) -> History:
+    """A history of 4 replicas with two pruners, the last epoch of which is written out below."""
+    made = History(TrialConfig(keep=2, settle_epochs=3), [7, 8, 9, 10], TWO)
+    made.gates.append((0, np.full((4, 14), 0.95, dtype=np.float16)))
+    for epoch in range(1, epochs + 1):
+        late = epoch >= 2
+        inputs = PrunerRecord(np.array([2.0, 3, 2, 1]), np.array([epoch, 0.0, 4, 2]), np.array([late, 0.0, 1, 0]))
+        neurons = PrunerRecord(np.array([3.0, 2, 3, 5]), np.array([1.0, 5, 0, 0]), np.array([1.0, 0, 0, 0]))
+        sums = {q: getattr(inputs, q) + getattr(neurons, q) for q in ("active", "fell")}
+        both = {**sums, "complete": inputs.complete * neurons.complete}
+        totals = record(epoch, **{q: list(values) for q, values in both.items()})
+        made.append(dataclasses.replace(totals, pruners=(inputs, neurons)))
+        made.gates.append((epoch, np.full((4, 14), 0.5, dtype=np.float16)))
+    return made
+
+
+SELECTED = [["x0", "x1", "neurons.0", "neurons.1", "neurons.7"]] * 4
+
+
+def test_a_replica_comes_to_the_worst_that_one_of_its_pruners_comes_to() -> None:
+    """Summed up, the second replica has as many open gates as it shall, and the last one more."""
+    made = of_two()
+    assert made.pruner_outcomes(0) == ["complete", "too little", "complete", "collapsed"]
+    assert made.pruner_outcomes(1) == ["complete", "collapsed", "undecided", "too little"]
+    assert made.outcomes() == ["complete", "collapsed", "undecided", "collapsed"]
+
+
+def test_the_result_tells_of_each_of_several_pruners() -> None:
+    result: dict[str, Any] = of_two().result(SELECTED)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert set(result) == INTERFACE_KEYS | {"pruners"}
+    assert result["outcome"] == {"complete": 0.25, "too little": 0, "collapsed": 0.5, "undecided": 0.25}
+    assert result["completion_epoch"] == [2, None, None, None]
+    assert result["drasticness"] == [3 / 4, 1, 1, 2 / 4]
+    assert result["selected"] == SELECTED
+    assert result["pruners"] == {
+        "inputs": {
+            "outcome": {"complete": 0.5, "too little": 0.25, "collapsed": 0.25, "undecided": 0},
+            "completion_epoch": [2, None, 1, None],
+            "drasticness": [3 / 4, 0, 1, 2 / 4],
+            "selected": [["x0", "x1"]] * 4,
+        },
+        "neurons": {
+            "outcome": {"complete": 0.25, "too little": 0.25, "collapsed": 0.25, "undecided": 0.25},
+            "completion_epoch": [1, None, None, None],
+            "drasticness": [1 / 5, 1, 0, 0],
+            "selected": [["neurons.0", "neurons.1", "neurons.7"]] * 4,
+        },
+    }
+
+
+def test_one_pruner_is_not_told_of_twice(tmp_path: Path) -> None:
+    made = history([[0, 0, 0, 0]])
+    assert "pruners" not in made.result([["x0", "x1"]] * 4)
+    made.write(tmp_path, [["x0", "x1"]] * 4)
+    with np.load(tmp_path / "history.npz") as written:
+        assert not [name for name in written.files if "." in name]
+    with np.load(tmp_path / "gates.npz") as written:
+        assert set(written.files) == {"epoch", "gates", "names"}
+
+
+def test_the_files_hold_each_of_several_pruners_and_their_sums(tmp_path: Path) -> None:
+    made = of_two()
+    made.write(tmp_path, SELECTED)
+    with np.load(tmp_path / "history.npz") as written:
+        assert set(written.files) >= FILE_KEYS
+        for quantity in ("active", "fell"):
+            of_pruners = [written[f"{quantity}.{name}"] for name in ("inputs", "neurons")]
+            np.testing.assert_array_equal(written[quantity], sum(of_pruners))
+        np.testing.assert_array_equal(written["complete.neurons"], [[1, 0, 0, 0]] * 3)
+    with np.load(tmp_path / "gates.npz") as written:
+        assert written["pruner"].tolist() == ["inputs"] * 6 + ["neurons"] * 8
+        assert tuple(written["names"]) == (*NAMES, *TWO[1].units)
+
+
+def test_the_pruners_of_a_settled_replica_stay_as_they_are() -> None:
+    made = of_two(epochs=5)
+    assert made.settled().tolist() == [True, False, False, False]
+    new = dataclasses.replace(record(6), pruners=tuple(PrunerRecord(*np.full((3, 4), 9.0)) for _ in TWO))
+    made.append(new)
+    for index in range(2):
+        before, now = made.records[-2].of_pruner(index), made.records[-1].of_pruner(index)
+        for quantity in ("active", "fell", "complete"):
+            assert getattr(now, quantity).tolist() == [getattr(before, quantity)[0], 9, 9, 9]
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_a_saved_history_of_several_pruners_comes_back_as_it_was(epochs: int) -> None:
+    made, other = of_two(epochs), of_two(0)
+    file = io.BytesIO()
+    torch.save(made.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert len(other) == epochs
+    for theirs, ours in zip(other.records, made.records, strict=True):
+        for one, another in zip(theirs.pruners, ours.pruners, strict=True):
+            for quantity in ("active", "fell", "complete"):
+                np.testing.assert_array_equal(getattr(one, quantity), getattr(another, quantity))
+
+
+def test_a_state_that_was_saved_before_pruners_had_records_can_be_loaded() -> None:
+    made, other = history([[0, 1, 0, 1]] * 2), history([])
+    state = made.state_dict()
+    del state["pruners"]
+    other.load_state_dict(state)
+    assert other.outcomes() == made.outcomes()

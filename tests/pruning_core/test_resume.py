@@ -9,8 +9,8 @@ import torch
 from quick_runs import MARKOV, QUICK, HiddenPruner, assert_same, start
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
-from pruning_core.networks import NetworkFactory, gated_mlp
+from pruning_core.data import Dataset
+from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.training import train
 
 RESUMED: dict[str, dict[str, Any]] = {
@@ -27,10 +27,10 @@ def without_clock(result: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in result.items() if not key.startswith(("seconds", "replica_epochs"))}
 
 
-@pytest.mark.parametrize("network", [gated_mlp, HiddenPruner], ids=["default", "own"])
+@pytest.mark.parametrize("network", [GATED_MLP, HiddenPruner], ids=["default", "own"])
 @pytest.mark.parametrize("values", RESUMED.values(), ids=RESUMED.keys())
 def test_a_run_goes_on_from_its_file_exactly(
-    values: dict[str, Any], network: NetworkFactory, data: Dataset, tmp_path: Path
+    values: dict[str, Any], network: NetworkSpec | NetworkFactory, data: Dataset, tmp_path: Path
 ) -> None:
     config = {**values, "network": network, "epochs": 14}
     uninterrupted = start(data, **config)

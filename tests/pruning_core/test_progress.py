@@ -1,5 +1,6 @@
 """What a run has come to, on hand-made histories."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig
-from pruning_core.progress import OUTCOMES, completion_epochs, drasticness, hopeless, outcome, summary
+from pruning_core.progress import (
+    OUTCOMES,
+    OpenGates,
+    completion_epochs,
+    drasticness,
+    frequencies,
+    hopeless,
+    kept_most,
+    outcome,
+    summary,
+    worst,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +63,44 @@ def test_outcomes(complete: bool, active: int, expected: str) -> None:
     assert expected in OUTCOMES
 
 
+def test_the_outcome_of_a_replica_is_the_worst_of_its_pruners() -> None:
+    order = ["collapsed", "too little", "undecided", "complete"]
+    for i, bad in enumerate(order):
+        for better in order[i:]:
+            assert worst([better, bad]) == worst([bad, better, better]) == bad
+
+
 def test_summary_is_mean_population_deviation_and_the_values() -> None:
     assert summary(np.array([0.5, 0.5, 0.9, 0.7])) == {
         "mean": pytest.approx(0.65),
         "std": pytest.approx(np.sqrt((0.15**2 * 2 + 0.25**2 + 0.05**2) / 4)),
         "per_seed": [0.5, 0.5, 0.9, 0.7],
     }
+
+
+def test_summary_of_a_list_is_that_of_an_array() -> None:
+    assert summary([0.5, 0.25]) == summary(np.array([0.5, 0.25]))
+
+
+SELECTED = [["d", "a", "b"], ["a", "c", "b"], ["b", "e", "a"], ["b", "c", "f"]]
+
+
+def test_how_often_each_unit_is_kept_most_frequent_first_and_equals_as_they_appear() -> None:
+    counted = frequencies(SELECTED)
+    assert list(counted.items()) == [("b", 1.0), ("a", 0.75), ("c", 0.5), ("d", 0.25), ("e", 0.25), ("f", 0.25)]
+    assert frequencies([]) == {}
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8), min_size=1, max_size=6))
+def test_frequencies_are_in_the_order_of_a_counter(selected: list[list[str]]) -> None:
+    counts = Counter(name for names in selected for name in names)
+    assert list(frequencies(selected)) == [name for name, _ in counts.most_common()]
+    for n in range(9):
+        assert kept_most(selected, n) == [name for name, _ in counts.most_common(n)]
+
+
+def test_the_units_that_most_seeds_keep() -> None:
+    assert kept_most(SELECTED, 4) == ["b", "a", "c", "d"]
 
 
 STUCK, MOVING, FULL = 0.005, 0.3, 1e7
@@ -74,10 +118,8 @@ def judge(
     replicas = len(active)
     return hopeless(
         TrialConfig(keep=10, **config),
-        keep=10,
-        units=30,
+        [OpenGates(np.array(active, dtype=float), keep=10, units=30)],
         total_loss_R=np.array(loss or [0.5] * replicas),
-        active_R=np.array(active, dtype=float),
         complete_R=np.array(complete or [0] * replicas, dtype=bool),
         drift_R=np.broadcast_to(np.array(drift), (replicas,)),
         lambda_R=np.broadcast_to(np.array(lambda_), (replicas,)),
@@ -121,3 +163,26 @@ def test_a_strategy_without_a_growing_lambda_is_never_at_lambda_max(strategy: di
 def test_complete_replicas_are_never_stuck() -> None:
     assert judge([10, 10, 9, 10], complete=[1, 1, 0, 1]) is None
     assert judge([9, 9, 10, 10], complete=[1, 1, 0, 0]) is None
+
+
+def judge_two(first: list[int], second: list[int], lambda_: float = FULL) -> str | None:
+    """`hopeless` for stuck replicas whose two pruners shall keep 10 of 30 and 4 of 14 gates."""
+    return hopeless(
+        TrialConfig(keep=10),
+        [OpenGates(np.array(first), keep=10, units=30), OpenGates(np.array(second), keep=4, units=14)],
+        total_loss_R=np.full(len(first), 0.5),
+        complete_R=np.zeros(len(first), dtype=bool),
+        drift_R=np.full(len(first), STUCK),
+        lambda_R=np.full(len(first), lambda_),
+    )
+
+
+def test_a_replica_collapses_with_one_of_its_pruners_however_many_gates_others_have_open() -> None:
+    assert "collapsed" in str(judge_two([15, 9, 10, 10], [3, 14, 4, 4], lambda_=1.0))
+    assert judge_two([15, 10, 10, 10], [3, 14, 4, 4], lambda_=1.0) is None
+
+
+def test_far_from_complete_counts_the_gates_that_have_yet_to_fall_over_all_pruners() -> None:
+    assert judge_two([13, 13, 10, 10], [4, 4, 4, 4]) is None
+    assert "lambda_max" in str(judge_two([13, 13, 10, 10], [5, 5, 4, 4]))
+    assert "lambda_max" in str(judge_two([10, 10, 10, 10], [8, 8, 4, 4]))

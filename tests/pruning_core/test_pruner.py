@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from pruning_core.pruner import Pruner, hard_mask, open_units
+from pruning_core.networks import GatedMLP
+from pruning_core.pruner import Pruner, hard_mask, named_pruners, open_units
 
 
 def weights_and_keep(draw: st.DrawFn) -> tuple[list[list[float]], int]:
@@ -92,3 +94,31 @@ def test_the_hard_mask_leaves_the_weights_alone() -> None:
     weights = torch.tensor([[0.5, -0.5, 3.0]])
     hard_mask(weights, 1)
     assert weights.tolist() == [[0.5, -0.5, 3.0]]
+
+
+def test_a_pruner_is_called_by_its_name_or_by_its_path() -> None:
+    network = nn.Sequential(Pruner(4, 2, name="inputs"), nn.Sequential(nn.Linear(4, 3), Pruner(3, 1)))
+    first, second = named_pruners(network)
+    assert (first.name, first.keep, first.units, first.parameter) == ("inputs", 2, 4, "0.weight")
+    assert (second.name, second.keep, second.units, second.parameter) == ("1.1", 1, 3, "1.1.weight")
+    assert {first.parameter, second.parameter} < set(network.state_dict())
+    (alone,) = named_pruners(Pruner(4, 2))
+    assert (alone.name, alone.parameter) == ("pruner", "weight")
+
+
+def test_the_built_in_network_calls_its_pruner_inputs() -> None:
+    (pruner,) = named_pruners(GatedMLP(6, 3, 2, (4,), 3.0))
+    assert (pruner.name, pruner.keep, pruner.units) == ("inputs", 2, 6)
+
+
+def test_two_pruners_of_one_name_are_refused() -> None:
+    network = nn.Sequential(Pruner(4, 2, name="a"), Pruner(4, 2), Pruner(4, 3, name="a"))
+    with pytest.raises(ValueError, match="the pruners 0 and 2 are both called 'a': each must have a name of its own"):
+        named_pruners(network)
+    with pytest.raises(ValueError, match="both called '1'"):
+        named_pruners(nn.Sequential(Pruner(4, 2, name="1"), Pruner(4, 2)))
+
+
+def test_a_pruner_in_two_places_is_one() -> None:
+    pruner = Pruner(4, 2)
+    assert len(named_pruners(nn.Sequential(pruner, nn.Tanh(), pruner))) == 1
