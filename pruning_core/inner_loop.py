@@ -27,11 +27,15 @@ def equal_batches(rows: int, most: int) -> int:
 
 @dataclass(frozen=True)
 class Rows:
-    """The training part, (rows, F) and (rows,), on the replicas' device; a training step takes `most` rows at most."""
+    """The training part, (rows, F) and (rows,), on the replicas' device; a training step takes `most` rows at most.
+
+    `weight`, (rows,) float32 and 1 on average, is how much each row counts in L_cla; None counts all alike.
+    """
 
     x: Tensor
     y: Tensor
     most: int
+    weight: Tensor | None = None
 
     @property
     def batch_size(self) -> int:
@@ -137,7 +141,8 @@ class InnerLoop:
         Args:
             alpha_R: the weight of the pruner loss, (R,).
         """
-        x, y, steps, batch_size = self.rows.x, self.rows.y, self.rows.steps, self.rows.batch_size
+        x, y, weight = self.rows.x, self.rows.y, self.rows.weight
+        steps, batch_size = self.rows.steps, self.rows.batch_size
         order = self.random.permutations(len(y))[:, : steps * batch_size]
         batches_SRB = order.unflatten(1, (steps, batch_size)).transpose(0, 1).contiguous()
         sums_KR = torch.zeros(4, len(self.stack), device=alpha_R.device)
@@ -147,11 +152,12 @@ class InnerLoop:
             rows = rows_RB.view(-1)  # index_select by flat indices: 4 % of a step less than x[rows_RB]
             x_RBF = x.index_select(0, rows).view(*rows_RB.shape, -1)
             y_RB = y.index_select(0, rows).view_as(rows_RB)
-            sums_KR += self._step(x_RBF, y_RB, alpha_R.float())
+            weight_RB = None if weight is None else weight.index_select(0, rows).view_as(rows_RB)
+            sums_KR += self._step(x_RBF, y_RB, weight_RB, alpha_R.float())
         return sums_KR / steps
 
     @torch.no_grad()
-    def _step(self, x_RBF: Tensor, y_RB: Tensor, alpha_R: Tensor) -> Tensor:
+    def _step(self, x_RBF: Tensor, y_RB: Tensor, weight_RB: Tensor | None, alpha_R: Tensor) -> Tensor:
         """One step of back-propagation and, for `markov`, of the chain.
 
         The losses' gradients are written out; `backward` takes the one of L_cla through the network.
@@ -167,12 +173,14 @@ class InnerLoop:
 
         def total_at(moved: list[Tensor]) -> Tensor:
             k = len(moved[0])
-            classification_K = cross_entropy(stack.logits(x_RBF[:k], moved), y_RB[:k], losses.smoothing_R[:k])
+            weight_KB = None if weight_RB is None else weight_RB[:k]
+            logits_KBC = stack.logits(x_RBF[:k], moved)
+            classification_K = cross_entropy(logits_KBC, y_RB[:k], losses.smoothing_R[:k], weight_KB)
             keeps = [keep_R1[:k] for keep_R1 in losses.keeps]
             return total(classification_K, *pruner_losses(moved, keeps, losses.rejection))
 
         logits_RBC, backward = stack.logits_and_backward(x_RBF)
-        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, losses.smoothing_R)
+        classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, losses.smoothing_R, weight_RB)
         gradients = backward(to_logits_RBC)
         if weights[0].requires_grad:
             selection_R, rejection_R, of_pruners = pruner_losses_and_gradients(

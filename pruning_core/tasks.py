@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 
-def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: Tensor | float = 0.0) -> Tensor:
+def cross_entropy(
+    logits_RBC: Tensor, y_RB: Tensor, smoothing: Tensor | float = 0.0, weight_RB: Tensor | None = None
+) -> Tensor:
     """L_cla: the mean cross-entropy of each replica, (R,), against smoothed labels.
 
     Args:
@@ -12,16 +14,25 @@ def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: Tensor | float = 
         y_RB: the rows' classes.
         smoothing: the share of each label that is spread evenly over all classes, 0 ... 1, for all or (R,); 0 leaves
             the labels alone.
+        weight_RB: how much each row counts, 1 on average over the training part; None counts all alike.
     """
-    return _mean_loss(*_log_likelihoods(logits_RBC, y_RB), smoothing)
+    return _mean_loss(*_log_likelihoods(logits_RBC, y_RB), smoothing, weight_RB)
 
 
-def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor, smoothing_R: Tensor) -> tuple[Tensor, Tensor]:
-    """L_cla, (R,), and its gradient with respect to the logits, (softmax(logits) - smoothed label) / B, (R, B, C)."""
+def cross_entropy_and_gradient(
+    logits_RBC: Tensor, y_RB: Tensor, smoothing_R: Tensor, weight_RB: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """L_cla, (R,), and its gradient with respect to the logits, (R, B, C): (softmax(logits) - smoothed label) / B.
+
+    With weights, each row's share of both is multiplied by its weight.
+    """
     log_RCB, log_R1B = _log_likelihoods(logits_RBC, y_RB)
-    loss_R, smoothing_R11 = _mean_loss(log_RCB, log_R1B, smoothing_R), smoothing_R[:, None, None]
+    loss_R, smoothing_R11 = _mean_loss(log_RCB, log_R1B, smoothing_R, weight_RB), smoothing_R[:, None, None]
     gradient_RCB = torch.softmax(log_RCB, 1).scatter_add_(1, y_RB.unsqueeze(1), (smoothing_R11 - 1).expand_as(log_R1B))
-    return loss_R, gradient_RCB.sub_(smoothing_R11 / log_RCB.shape[1]).div_(y_RB.shape[1]).mT
+    gradient_RCB.sub_(smoothing_R11 / log_RCB.shape[1]).div_(y_RB.shape[1])
+    if weight_RB is not None:
+        gradient_RCB.mul_(weight_RB.unsqueeze(1))
+    return loss_R, gradient_RCB.mT
 
 
 def answers(logits_RBC: Tensor) -> Tensor:
@@ -41,7 +52,9 @@ def right_answers(logits_RBC: Tensor, y_B: Tensor, weight_B: Tensor | None = Non
     return right_RB.sum(-1) if weight_B is None else (right_RB * weight_B.double()).sum(-1)
 
 
-def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: Tensor | float) -> Tensor:
+def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: Tensor | float, weight_RB: Tensor | None = None) -> Tensor:
+    if weight_RB is not None:
+        log_RCB, log_R1B = log_RCB * weight_RB.unsqueeze(1), log_R1B * weight_RB.unsqueeze(1)
     right_R, all_R = log_R1B.mean((1, 2)), log_RCB.mean((1, 2))
     return (right_R - all_R) * smoothing - right_R
 

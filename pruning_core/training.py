@@ -80,7 +80,7 @@ class Training:
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
         train = self.data.train
-        rows = Rows(train.x, train.y, default_batch(config, len(train.y)))
+        rows = Rows(train.x, train.y, default_batch(config, len(train.y)), _relative(train.weight))
         self.optimizer = optimizer_of(config, self.replicas)
         self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
@@ -266,6 +266,21 @@ def train_epoch(runs: Sequence[Training], loop: InnerLoop) -> None:
     seconds = time.perf_counter() - started
     for run, count in zip(runs, counts, strict=True):
         run.history.seconds += seconds * count / sum(counts)
+
+
+def _relative(weight: Tensor | None) -> Tensor | None:
+    """Weights of the training part as L_cla takes them: 1 on average; None where all are alike.
+
+    So L_cla is as large as without weights, and alpha means the same.
+
+    Raises:
+        ValueError: a weight is negative.
+    """
+    if weight is None or bool((weight == weight[0]).all()):
+        return None
+    if bool((weight < 0).any()):
+        raise ValueError("the training part must hold no negative weights")
+    return (weight.double() / weight.double().mean()).float()
 
 
 def _moved(value: Any, device: torch.device) -> Any:
