@@ -8,16 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from users_shell import users_environment
 
 from search.cli import main
 from search.record.tracking import Tracking
+from search.study import Study
 
 HEAVY = {"ray", "optuna", "mlflow"}
 
 
 def deeppp(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "search", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=users_environment(), timeout=120)
 
 
 Refused = Callable[[Sequence[str | Path], list[str]], None]
@@ -179,6 +181,6 @@ def test_the_ui_refuses_a_store_without_a_search(refused: Refused, tmp_path: Pat
 def test_an_impossible_port_is_refused(refused: Refused, tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     tracking = Tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", "wine", tmp_path / "mlartifacts")
-    resolved = {"data": {"keep": 4}, "search": {"objective": "pruned_accuracy"}}
-    tracking.open_search("wine", "", resolved, {}, "", output=tmp_path, resume=False)
+    wine = Study.model_validate({"name": "wine", "data": {"source": "wine", "keep": 4}})
+    tracking.open_search("wine", wine, "", tmp_path, resume=False)
     refused(["ui", "--output", ".", "--port", "99999"], ["--port 99999", "65535"])

@@ -1,11 +1,12 @@
-"""What a search's last words in the terminal tell a user."""
+"""What a search tells a user in the terminal: while it runs, and as its last words."""
 
 from typing import Any
 
 import pytest
 
 from search.study import Study
-from search.terminal import show_result
+from search.terminal import SearchDisplay, show_result
+from search.trials.trial import Trial
 
 
 def accuracy(mean: float) -> dict[str, Any]:
@@ -49,3 +50,29 @@ def test_of_several_n_each_has_its_lines(capfd: pytest.CaptureFixture[str]) -> N
     assert "stepped wins at n = 2 and most often keeps: x1, x2" in text
     assert "no trial at n = 8 came to an end that could be confirmed" in text
     assert "the pruned network of stepped at n = 4 as an MLflow model: models:/s/1" in text
+
+
+def test_without_a_terminal_a_line_now_and_then_counts_the_trials(capfd: pytest.CaptureFixture[str]) -> None:
+    study = Study.model_validate({"name": "s", "data": {"source": "wine", "keep": 4}, "strategies": ["stepped"]})
+    display = SearchDisplay()
+    display.begin(study, "s-2", budget=20)
+    earlier = Trial(0, {"strategy": "stepped"}, ending="ended", accuracy=0.95, complete=0.5, epochs_run=9)
+    display.trial_ended(earlier, here=False)
+    for number in range(1, 5):
+        display.trial_started(number)
+    display.trial_lost(4)
+    display.trial_ended(Trial(1, {"strategy": "stepped"}, ending="ended", accuracy=0.9, complete=1.0))
+    display.trial_ended(Trial(2, {"strategy": "stepped"}, ending="failed", error="Traceback\nError: it"))
+    display.trial_ended(Trial(3, {"strategy": "stepped"}, ending="stopped", accuracy=0.5, stopped="collapsed"))
+    display.warn("this is odd", "and that")
+    display.confirming()
+    display.end()
+    first, *counts, warned, also, last = capfd.readouterr().out.splitlines()
+    assert first == "s-2: 20 trials of stepped"
+    assert [line.partition(", 1 lost")[0] for line in counts] == [
+        "2/20 trials, 2 running, 0 stopped, 0 failed",
+        "4/20 trials, 0 running, 1 stopped, 1 failed",
+    ]
+    assert all(line.endswith("best: stepped 90.0 %") for line in counts), "completion comes first"
+    assert (warned, also) == ("warning: this is odd", "warning: and that")
+    assert last == "confirming the best of each strategy with 16 fresh seeds"
