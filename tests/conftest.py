@@ -1,6 +1,7 @@
 """What all tests share: one thread, reproducible hypothesis examples, a small data set, an empty MLflow store."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,9 @@ settings.load_profile("reproducible")
 
 def pytest_configure(config: pytest.Config) -> None:
     """What a search sets in the process, as early as it does: MLflow reads some of it when a test file imports it."""
-    context = process_settings()
-    context.__enter__()
-    config.add_cleanup(lambda: context.__exit__(None, None, None))
+    stack = ExitStack()
+    stack.enter_context(process_settings())
+    config.add_cleanup(stack.close)
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruning_core.hyperparameters import Choices, Range
+from pruning_core.hyperparameters import Choices, Range, Value
 from search.propose.importance import importance
 from search.propose.reading import distribution, searched
 from search.trials.trial import Trial
 
 
 def a_trial(number: int, growth: float = 2.0, accuracy: float = 0.9) -> Trial:
-    space = {"strategy": Choices(("stepped",)), "growth": Range(1, 10, log=True), "mu": Choices(("one", "frozen"))}
+    space: dict[str, Range | Choices] = {
+        "strategy": Choices(("stepped",)),
+        "growth": Range(1, 10, log=True),
+        "mu": Choices(("one", "frozen")),
+    }
     params = {"strategy": "stepped", "growth": growth, "mu": "one"}
     return Trial(number, params, space, "ended", accuracy, 1.0, (accuracy,))
 
@@ -31,9 +35,10 @@ def test_importance_is_quick_and_finds_the_hyperparameter_that_matters() -> None
     assert importance([]) == {}
 
 
+VALUES: list[Value] = ["one", "frozen", 3, 2.5]
 numbers = st.tuples(st.integers(1, 50), st.integers(50, 99))
 entries = st.one_of(
-    st.lists(st.sampled_from(["one", "frozen", 3, 2.5]), min_size=1, unique=True).map(lambda v: Choices(tuple(v))),
+    st.lists(st.sampled_from(VALUES), min_size=1, unique=True).map(lambda v: Choices(tuple(v))),
     st.builds(lambda ends, log: Range(ends[0], ends[1], log, integer=True), numbers, st.booleans()),
     st.builds(lambda ends, log: Range(float(ends[0]), ends[1] + 0.5, log), numbers, st.booleans()),
 )

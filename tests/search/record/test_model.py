@@ -65,7 +65,7 @@ def trained(data: Dataset) -> PrunedReplica:
     list(run)
     assert data.test is not None
     network = best_network(run, run.accuracy(data.test))
-    assert network is not None
+    assert isinstance(network, PrunedReplica)
     return network
 
 

@@ -80,7 +80,7 @@ def test_a_search_on_a_server(
     run_id = tracking.start_trial(0, CONFIG)
     tracking.finish_trial(over(0), write_trial(tmp_path / "trial"))
     tracking.log_confirmation(0, search_result(run_id)["strategies"]["plateau"])
-    data = load_dataset("wine", keep=2, folder=tmp_path)
+    data = load_dataset("wine", folder=tmp_path)
     layers: list[dict[str, Any]] = [{"type": "linear", "inputs": 2, "outputs": 3}]
     tensors = {"0.weight": np.ones((3, 2), np.float32), "0.bias": np.array([0, 1, 0], np.float32)}
     network = PrunedReplica(7, 0.9, 0.8, data.feature_names[:2], layers, tensors)

@@ -43,9 +43,7 @@ def test_a_comparison_sees_its_inputs_and_no_others(data: Dataset) -> None:
 
 def test_the_full_network_is_a_plain_network(data: Dataset) -> None:
     assert data.test is not None
-    epochs: list[int] = []
-    full = fit(range(12), CONFIG, data, [7], 12, epochs.append)
-    assert epochs == list(range(1, 13))
+    full = fit(range(12), CONFIG, data, [7], 12)
     torch.manual_seed(7)
     plain = torch.nn.Sequential(torch.nn.Linear(12, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
     optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)

@@ -11,7 +11,7 @@ from search.report.blocks import Heading, Line, Section, Table, Text, render
 from search.report.findings import rule, shared_by_two_seeds, typical_failure
 from search.trials.trial import LoggedTrial, TrialEnding
 
-SPACE = {"growth": Range(1, 10, log=True), "mu": Choices(("one", "frozen"))}
+SPACE: dict[str, Range | Choices] = {"growth": Range(1, 10, log=True), "mu": Choices(("one", "frozen"))}
 
 
 def record(
@@ -23,10 +23,11 @@ def record(
     outcome: str = "complete",
 ) -> LoggedTrial:
     params = {"growth": 2.0, "mu": "one"} if params is None else params
+    searched: dict[str, Range | Choices] = {name: SPACE[name] for name in params}
     return LoggedTrial(
         number=number,
         params={"strategy": "stepped"} | params,
-        space={"strategy": Choices(("stepped",))} | {name: SPACE[name] for name in params},
+        space={"strategy": Choices(("stepped",)), **searched},
         ending=ending,
         accuracy=accuracy,
         complete=complete,

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from quick_runs import start
+from quick_runs import HiddenPruner, start
 
+from pruning_core.compaction import PrunedReplica
 from pruning_core.data import Dataset
 from search.train.confirmation import FEWEST_SEEDS, best_network, candidates, seeds_per_task
 from search.trials.trial import Trial
@@ -29,15 +30,24 @@ def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset
     validation = result["pruned_accuracy"]["per_seed"]
     backwards = [1 - accuracy for accuracy in validation]
     network = best_network(run, backwards)
-    assert network is not None
+    assert isinstance(network, PrunedReplica)
     complete = [r for r, epoch in enumerate(result["completion_epoch"]) if epoch is not None]
     assert network.validation_accuracy == max(validation[r] for r in complete)
     assert network.test_accuracy == 1 - network.validation_accuracy
     assert set(network.inputs) == set(result["selected"][validation.index(network.validation_accuracy)])
     unfinished = start(data, seeds=2, epochs=1)
     list(unfinished)
-    assert best_network(unfinished, [0.5, 0.5]) is None
+    assert best_network(unfinished, [0.5, 0.5]) == "no seed completed the pruning"
     assert torch.get_num_threads() == 1
+
+
+def test_a_network_that_cannot_be_compacted_says_so_and_does_not_end_the_confirmation(data: Dataset) -> None:
+    run = start(data, seeds=2, network=HiddenPruner)
+    list(run)
+    assert any(epoch is not None for epoch in run.history.result(run.selected())["completion_epoch"])  # type: ignore[attr-defined]
+    reason = best_network(run, [0.5, 0.5])
+    assert isinstance(reason, str)
+    assert "HiddenPruner cannot be compacted" in reason
 
 
 def test_candidates_are_a_strategy_s_trials_that_did_not_fail_the_best_first() -> None:

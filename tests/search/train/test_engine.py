@@ -14,9 +14,13 @@ import torch
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop
+from pruning_core.joined import join
+from pruning_core.networks import GATED_MLP
 from pruning_core.training import Training, train
 from search.study import Study
+from search.train import engine as engine_module
 from search.train.engine import Engine, restore, trials_together
+from search.train.kit import Contents
 from search.trials.order import Order, Report, Terms
 
 VALUES: list[dict[str, Any]] = [
@@ -31,6 +35,10 @@ VALUES: list[dict[str, Any]] = [
 def an_order(folder: Path, number: int, **values: Any) -> Order:
     hyperparameters = {"keep": 3, "hidden": (16,), "epochs": 20, "settle_epochs": 4, **values}
     return Order(number, TrialConfig.model_validate(hyperparameters).model_dump_json(), Terms(str(folder)))
+
+
+def contents(data: Dataset) -> Contents:
+    return Contents(data.without_test(), GATED_MLP)
 
 
 def to_the_end(engine: Engine, order: Order) -> list[Report]:
@@ -52,7 +60,7 @@ def accuracies(order: Order, data: Dataset) -> list[float]:
 
 @pytest.fixture
 def engine(data: Dataset) -> Engine:
-    return Engine(data.without_test(), threads=1, device="cpu")
+    return Engine(contents(data), threads=1, device="cpu")
 
 
 @pytest.fixture
@@ -79,13 +87,12 @@ def begin_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[
 def joined(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many trials each batch of several had."""
     sizes: list[int] = []
-    join = InnerLoop.joined
 
     def watched(parts: Any) -> InnerLoop:
         sizes.append(len(parts))
         return join(parts)
 
-    monkeypatch.setattr(InnerLoop, "joined", watched)
+    monkeypatch.setattr(engine_module, "join", watched)
     return sizes
 
 
@@ -124,7 +131,7 @@ def test_when_a_batch_fails_each_trial_goes_on_by_itself(
         failed.append(len(parts))
         raise torch.OutOfMemoryError("no memory for a batch")
 
-    monkeypatch.setattr(InnerLoop, "joined", full)
+    monkeypatch.setattr(engine_module, "join", full)
     orders = [an_order(tmp_path, number, **values) for number, values in enumerate(VALUES[:2])]
     begin_together(2)
     for order, reports in zip(orders, at_once(engine, orders), strict=True):
@@ -137,7 +144,7 @@ def test_a_trial_goes_on_in_another_engine_from_its_checkpoint(engine: Engine, d
     order = an_order(tmp_path, 0)
     for _ in range(3):
         engine.report(order)
-    later = to_the_end(Engine(data.without_test(), threads=1, device="cpu"), order)
+    later = to_the_end(Engine(contents(data), threads=1, device="cpu"), order)
     assert later[0].epoch == 8
     assert later[-1].pruned_accuracy == accuracies(order, data)[-1]
 
@@ -154,7 +161,7 @@ def test_a_checkpoint_that_cannot_be_read_costs_the_epochs_since_the_one_before(
     shutil.copytree(tmp_path / "kept", first)
     (second / "state.pt").write_bytes((second / "state.pt").read_bytes()[:-100])
     (tmp_path / "trial_00000" / "partial_written").mkdir()
-    again = to_the_end(Engine(data.without_test(), threads=1, device="cpu"), order)
+    again = to_the_end(Engine(contents(data), threads=1, device="cpu"), order)
     assert again[0].epoch == 4
     assert again[-1].pruned_accuracy == accuracies(order, data)[-1]
     assert [path.name for path in (tmp_path / "trial_00000").iterdir()] == [f"checkpoint_{again[-1].epoch:06d}"]
@@ -184,7 +191,7 @@ def test_an_engine_takes_a_trial_in_only_as_long_as_nothing_has_changed(engine: 
 
 def test_an_engine_that_nobody_asks_says_so(data: Dataset, tmp_path: Path) -> None:
     moments: list[float] = []
-    engine = Engine(data.without_test(), 1, "cpu", abandoned=(0.3, lambda: moments.append(time.monotonic())))
+    engine = Engine(contents(data), 1, "cpu", abandoned=(0.3, lambda: moments.append(time.monotonic())))
     to_the_end(engine, an_order(tmp_path, 0))
     ended = time.monotonic()
     while not moments:

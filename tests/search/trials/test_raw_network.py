@@ -20,7 +20,7 @@ def network(data: Dataset) -> PrunedReplica:
     run = start(data.without_test())
     list(run)
     found = best_network(run, run.accuracy(data.test))
-    assert found is not None
+    assert isinstance(found, PrunedReplica)
     return found
 
 
