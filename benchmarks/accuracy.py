@@ -35,7 +35,7 @@ from benchmarks.methods import (
     by_stochastic_gates,
 )
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError, Dataset
+from pruning_core.data import DataError, Dataset
 from pruning_core.networks import NetworkFactory
 from pruning_core.training import train
 from search.report.baselines import by_mutual_information, by_random_forest, with_inputs

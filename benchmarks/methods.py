@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.networks import GatedMLP
 from pruning_core.pruner import Pruner
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy
+from pruning_core.replicas import ReplicaRandom, Replicas
+from pruning_core.tasks import cross_entropy
 from search.report.baselines import largest, training_rows
 
 L1_STRENGTHS = np.geomspace(1e-3, 10, 41)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.arithmetic import Shape
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from pruning_core.training import train
 
 EPOCHS = 3

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.arithmetic import Shape, best_seconds, rows_first, rows_last
 from benchmarks.scaling import Size, noise
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.training import train
 from search.study import load_study
 

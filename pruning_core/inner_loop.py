@@ -16,7 +16,8 @@ from torch import Tensor
 from pruning_core.chain import JoinedChains, MarkovChain
 from pruning_core.losses import pruner_losses, pruner_losses_and_gradients
 from pruning_core.optimizer import AdamW, Group, JoinedAdamW
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_entropy_and_gradient
+from pruning_core.replicas import ReplicaRandom, Replicas
+from pruning_core.tasks import cross_entropy, cross_entropy_and_gradient
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig

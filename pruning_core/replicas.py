@@ -16,6 +16,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from pruning_core.dropout import ReplicaDropout, use_replica_dropout
 from pruning_core.networks import Backward, StackedForward
 from pruning_core.pruner import Pruner, hard_mask
+from pruning_core.tasks import right_answers
 
 EVALUATION_ELEMENTS = 2**20  # a quarter as many do not use a core fully, four times as many leave its cache
 
@@ -180,21 +181,24 @@ class Replicas:
         return logits_RBC.detach(), backward
 
     @torch.no_grad()
-    def accuracy(self, x: Tensor, y: Tensor, pruned: bool) -> Tensor:
+    def accuracy(self, x: Tensor, y: Tensor, pruned: bool, weight: Tensor | None = None) -> Tensor:
         """Fraction of rows classified correctly by each replica, (R,).
 
         Args:
             x: rows, (rows, F). y: their classes, (rows,).
             pruned: under the hard mask instead of the gates as they are.
+            weight: how much each row counts, (rows,); negative ones too.
         """
         self.network.eval()
-        weights = self.hard_masks() if pruned else None
-        correct_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
+        masks = self.hard_masks() if pruned else None
+        right_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
         rows_at_once = max(64, EVALUATION_ELEMENTS // (len(self) * max(64, x[0].numel())))
-        for x_BF, y_B in zip(x.split(rows_at_once), y.split(rows_at_once), strict=True):
-            correct_R += (self.logits(x_BF, weights, shared=True).max(-1).indices == y_B).sum(-1)
+        for start in range(0, len(y), rows_at_once):
+            rows = slice(start, start + rows_at_once)
+            logits_RBC = self.logits(x[rows], masks, shared=True)
+            right_R += right_answers(logits_RBC, y[rows], None if weight is None else weight[rows])
         self.network.train()
-        return correct_R / len(y)
+        return right_R / (len(y) if weight is None else weight.double().sum())
 
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""
@@ -211,37 +215,3 @@ def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
             part[name].data = view
         joined[name] = whole.requires_grad_(first.requires_grad)
     return joined
-
-
-def cross_entropy(logits_RBC: Tensor, y_RB: Tensor, smoothing: Tensor | float = 0.0) -> Tensor:
-    """L_cla: the mean cross-entropy of each replica, (R,), against smoothed labels.
-
-    Args:
-        logits_RBC: the networks' outputs.
-        y_RB: the rows' classes.
-        smoothing: the share of each label that is spread evenly over all classes, 0 ... 1, for all or (R,); 0 leaves
-            the labels alone.
-    """
-    return _mean_loss(*_log_likelihoods(logits_RBC, y_RB), smoothing)
-
-
-def cross_entropy_and_gradient(logits_RBC: Tensor, y_RB: Tensor, smoothing_R: Tensor) -> tuple[Tensor, Tensor]:
-    """L_cla, (R,), and its gradient with respect to the logits, (softmax(logits) - smoothed label) / B, (R, B, C)."""
-    log_RCB, log_R1B = _log_likelihoods(logits_RBC, y_RB)
-    loss_R, smoothing_R11 = _mean_loss(log_RCB, log_R1B, smoothing_R), smoothing_R[:, None, None]
-    gradient_RCB = torch.softmax(log_RCB, 1).scatter_add_(1, y_RB.unsqueeze(1), (smoothing_R11 - 1).expand_as(log_R1B))
-    return loss_R, gradient_RCB.sub_(smoothing_R11 / log_RCB.shape[1]).div_(y_RB.shape[1]).mT
-
-
-def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: Tensor | float) -> Tensor:
-    right_R, all_R = log_R1B.mean((1, 2)), log_RCB.mean((1, 2))
-    return (right_R - all_R) * smoothing - right_R
-
-
-def _log_likelihoods(logits_RBC: Tensor, y_RB: Tensor) -> tuple[Tensor, Tensor]:
-    """The logarithms of the probabilities of all classes, (R, C, B), and of the right one, (R, 1, B).
-
-    Classes in the middle: on a CPU torch's softmax over a short last dimension takes fifteen times as long.
-    """
-    log_RCB = torch.log_softmax(logits_RBC.mT.contiguous(), 1)
-    return log_RCB, log_RCB.gather(1, y_RB.unsqueeze(1))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from pruning_core.history import QUANTITIES, EpochRecord, History
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.networks import NetworkFactory, gated_mlp
@@ -139,8 +139,8 @@ class Training:
             "drift": self._drift(gates_RN),
             "gate_variance": gate_variance_R,
             "weight_variance": weight_variance_R,
-            "pruned_accuracy": replicas.accuracy(validation.x, validation.y, pruned=True),
-            "full_accuracy": replicas.accuracy(validation.x, validation.y, pruned=False),
+            "pruned_accuracy": replicas.accuracy(validation.x, validation.y, True, validation.weight),
+            "full_accuracy": replicas.accuracy(validation.x, validation.y, False, validation.weight),
             "acceptance": acceptance_R,
         }
         table = torch.stack([values[q].double() for q in QUANTITIES]).cpu().numpy()
@@ -183,9 +183,12 @@ class Training:
         return self.history.result(self.selected())
 
     def accuracy(self, part: Part) -> list[float]:
-        """Accuracy of each replica under the hard mask on any part of the data, e.g. the test part after a search."""
-        device = self.data.train.x.device
-        return self.replicas.accuracy(part.x.to(device), part.y.to(device), pruned=True).tolist()
+        """Accuracy of each replica under the hard mask on any part of the data, e.g. the test part after a search.
+
+        Rows count as much as their `weight`, where the part has one.
+        """
+        there = part.to(self.data.train.x.device)
+        return self.replicas.accuracy(there.x, there.y, pruned=True, weight=there.weight).tolist()
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on exactly where this run stands: tensors and numbers only."""

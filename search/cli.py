@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from search import terminal
 from search.run import Stopped, run_study, settings, sync_study
 from search.stores.addresses import Stored

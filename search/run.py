@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.record import settings as record_settings
 from search.stores.addresses import Places, Stored, places, without_password
 from search.stores.process import process_settings
@@ -74,7 +74,7 @@ def run_study(
 
     Raises:
         StudyError: the study cannot be run; nothing has been written then.
-        pruning_core.data.datasets.DataError: its data cannot be used.
+        pruning_core.data.DataError: its data cannot be used.
         Stopped: by SIGINT, too many failures, a full disk, or a lost storage or cluster; everything so far is saved.
     """
     started = time.monotonic()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.losses import modified_rejection_loss, rejection_loss, selection_loss
 from search.propose.importance import importance
 from search.report.search_record import read_search

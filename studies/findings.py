@@ -17,7 +17,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks import accuracy
-from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.data import Dataset, load_dataset
 from search.trials.estimate import Estimate, gap
 from studies import evidence, pictures
 from studies.searches import (
@@ -192,7 +192,7 @@ def main() -> None:
     spent += sum(split["seconds"] for splits in measured.values() for split in splits)
     gathering = time.monotonic()
     say("gathering the numbers; training the winners on each other's data")
-    data = {name: load_dataset(s.source, keep=s.keep, target=s.target, folder=STUDIES) for name, s in sets.items()}
+    data = {name: load_dataset(s.source, target=s.target, folder=STUDIES) for name, s in sets.items()}
     numbers = gather(output, sets, data, measured, options.quick)
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1, default=_plain))
     figures = page.parent / "figures"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from search.run import settings as process_settings
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.history import QUANTITIES, EpochRecord
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pruning_core.chain import MarkovChain, accepted
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.replicas import ReplicaRandom
 from pruning_core.training import train
 

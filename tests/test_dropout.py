@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.dropout import ReplicaDropout
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import Replicas

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from pruning_core.history import QUANTITIES
 from pruning_core.inner_loop import InnerLoop, aligned
 from pruning_core.replicas import Replicas

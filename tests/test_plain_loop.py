@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig, alpha_strategy
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.strategies import EpochMeans
 from pruning_core.training import Training, train
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from pruning_core import replicas as replicas_module
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
-from pruning_core.replicas import ReplicaRandom, Replicas, cross_entropy, cross_entropy_and_gradient
+from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.training import train
 
 LOSSES = ("classification_loss", "selection_loss", "rejection_loss", "total_loss")
@@ -150,6 +150,22 @@ def test_accuracy_in_several_pieces(data: Dataset, monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(replicas.accuracy(data.validation.x, data.validation.y, pruned=True), whole)
 
 
+@pytest.mark.parametrize("pruned", [True, False])
+def test_rows_count_as_much_as_their_weight(data: Dataset, pruned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas_module, "EVALUATION_ELEMENTS", 3 * 64 * 7)
+    replicas = Replicas(lambda: gated_mlp(CONFIG, 12, 3), [0, 1, 2])
+    x, y = data.validation.x, data.validation.y
+    alike = replicas.accuracy(x, y, pruned)
+    assert torch.equal(replicas.accuracy(x, y, pruned, torch.ones(90)), alike)
+    twice = torch.ones(90).double()
+    twice[:40] = 2
+    repeated = replicas.accuracy(torch.cat([x, x[:40]]), torch.cat([y, y[:40]]), pruned)
+    torch.testing.assert_close(replicas.accuracy(x, y, pruned, twice), repeated)
+    without = torch.ones(90)
+    without[40:] = 0
+    assert torch.equal(replicas.accuracy(x, y, pruned, without), replicas.accuracy(x[:40], y[:40], pruned))
+
+
 @pytest.mark.parametrize("network", ["default", "BatchNorm"])
 @pytest.mark.parametrize(
     "values",
@@ -252,30 +268,6 @@ def test_the_pruner_weights_are_told_from_the_networks_own() -> None:
     assert replicas.keeps == [5, 4]
     assert [tuple(w.shape) for w in replicas.pruner_weights] == [(3, 12), (3, 10)]
     assert [tuple(p.shape) for p in replicas.network_parameters] == [(3, 10, 12), (3, 10), (3, 3, 10), (3, 3)]
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_the_mean_over_the_rows_of_each_replica(smoothing: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = 3 * torch.randn(2, 5, 4, generator=generator)
-    y = torch.randint(0, 4, (2, 5), generator=generator)
-    z = logits.double().numpy()
-    log_probability = z - np.log(np.exp(z).sum(-1, keepdims=True))
-    labels = (1 - smoothing) * np.eye(4)[y.numpy()] + smoothing / 4
-    expected = -(labels * log_probability).sum(-1).mean(-1)
-    np.testing.assert_allclose(cross_entropy(logits, y, smoothing).numpy(), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("classes", [2, 10])
-def test_the_gradient_of_the_cross_entropy(classes: int, smoothing: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = (3 * torch.randn(4, 6, classes, generator=generator, dtype=torch.float64)).requires_grad_()
-    y = torch.randint(classes, (4, 6), generator=generator)
-    (expected,) = torch.autograd.grad(cross_entropy(logits, y, smoothing).sum(), logits)
-    loss, gradient = cross_entropy_and_gradient(logits.detach(), y, torch.full((4,), smoothing).double())
-    torch.testing.assert_close(loss, cross_entropy(logits, y, smoothing).detach())
-    torch.testing.assert_close(gradient, expected)
 
 
 def test_the_order_of_the_rows_is_that_of_randperm() -> None:

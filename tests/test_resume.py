@@ -9,7 +9,7 @@ import torch
 from quick_runs import MARKOV, QUICK, HiddenPruner, assert_same, start
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.training import train
 

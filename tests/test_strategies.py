@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig, alpha_strategy, strategy_hyperparameters
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.strategies import STRATEGIES, EpochMeans, Strategy
 from pruning_core.training import train
 

@@ -12,14 +12,14 @@ from quick_runs import MARKOV, HiddenPruner, assert_same, start, start_and_train
 from torch import Tensor, nn
 
 from pruning_core.config import TrialConfig, strategy_hyperparameters
-from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.data import Dataset, load_dataset
 from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
 
 
 def test_the_default_configuration_completes_on_breast_cancer() -> None:
-    data = load_dataset("breast_cancer", keep=8, folder=Path())
+    data = load_dataset("breast_cancer", folder=Path())
     run = train(TrialConfig(keep=8), data, range(4), device="cpu")
     records = list(run)
     result: dict[str, Any] = run.result()
@@ -188,6 +188,21 @@ def test_the_test_part_is_not_looked_at(data: Dataset) -> None:
     assert without.accuracy(data.test) == with_test.accuracy(data.test)
 
 
+def test_accuracies_weigh_the_rows_of_a_part_that_has_weights(data: Dataset) -> None:
+    weight = (torch.arange(90) % 5).double()
+    weighed = dataclasses.replace(data, validation=dataclasses.replace(data.validation, weight=weight))
+    run, plain = start(weighed, epochs=3), start(data, epochs=3)
+    records = list(run)
+    for record, other in zip(records, plain, strict=True):
+        np.testing.assert_array_equal(record.total_loss, other.total_loss)
+    x, y = data.validation.x, data.validation.y
+    for pruned, quantity in ((True, "pruned_accuracy"), (False, "full_accuracy")):
+        repeats = weight.long()
+        expected = plain.replicas.accuracy(x.repeat_interleave(repeats, 0), y.repeat_interleave(repeats), pruned)
+        np.testing.assert_allclose(getattr(records[-1], quantity), expected, rtol=1e-12)
+    np.testing.assert_array_equal(run.accuracy(weighed.validation), records[-1].pruned_accuracy)
+
+
 def test_a_batch_larger_than_the_training_part_is_the_training_part(data: Dataset) -> None:
     large, whole = start(data, batch_size=10_000, epochs=3), start(data, batch_size=210, epochs=3)
     assert_same(list(large), list(whole))
@@ -217,7 +232,8 @@ def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, An
     }
     base = start(data, epochs=5, **values)
     unused = {name: value for name, value in other.items() if name not in base.config.used()}
-    assert set(unused) == (strategy_hyperparameters() | {"pruner_learning_rate"}) - {"mu"} - set(base.config.used())
+    of_strategies = strategy_hyperparameters() | {"pruner_learning_rate", "alpha"}
+    assert set(unused) == of_strategies - {"mu"} - set(base.config.used())
     assert_same(list(base), list(start(data, epochs=5, **{**values, **unused})))
 
 

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.private import CONSTRAINT_PREFIX, Told, begun_trial, id_of, ledger_writer
 from search.propose.reading import ERROR, as_trial, directions
 from search.propose.storage import open_storage, quiet_optuna

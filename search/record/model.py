@@ -24,7 +24,7 @@ from mlflow.types.schema import AnyType
 from safetensors.numpy import save_file
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import Dataset, Source
+from pruning_core.data import Dataset, Source
 from search.record import pruned_network
 from search.record.pruned_network import DESCRIPTION, WEIGHTS, PrunedNetwork
 

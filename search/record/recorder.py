@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger import Ledger
 from search.record.tracking import Tracking, TrackingError
 from search.stores.addresses import Places

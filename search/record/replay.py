@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
 from search.record.known_runs import OUTPUT, PARENT, SEARCH

@@ -23,7 +23,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.record import summary, views
 from search.record.known_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
 from search.record.pictures import Pictures

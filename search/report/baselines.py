@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.networks import NetworkFactory, gated_mlp
 from pruning_core.pruner import Pruner
 from pruning_core.training import train

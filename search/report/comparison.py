@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.figures.results import Row, accuracies
 from search.figures.style import colour_of
 from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from pruning_core.data.datasets import DataError, Dataset
+from pruning_core.data import DataError, Dataset
 from search.report import comparison
 from search.report import keeps as report_keeps
 from search.report import sections as report_sections

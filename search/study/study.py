@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.data import Dataset, check_keep, load_dataset
 from pruning_core.hyperparameters import Choices, Range
 from pruning_core.strategies import STRATEGIES
 from search.study.entries import Entry, check_hyperparameter, parse_entry, plain_entry
@@ -171,4 +171,6 @@ class Study(Section):
         Raises:
             pruning_core.datasets.DataError: the data cannot be used.
         """
-        return load_dataset(folder=Path(), **{**self.data.model_dump(), "keep": max(self.data.keeps)})
+        data = load_dataset(folder=Path(), **self.data.model_dump(exclude={"keep"}))
+        check_keep(data, max(self.data.keeps))
+        return data

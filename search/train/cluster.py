@@ -22,7 +22,7 @@ from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import pruning_core
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.stores.addresses import SECONDS_TO_ANSWER, check_reachable
 from search.study import Study, StudyError
 from search.train.private import HeadError, bootstrap_address, cpus_here, nodes_of_head

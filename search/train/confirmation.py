@@ -14,7 +14,7 @@ import torch
 
 from pruning_core.compaction import PrunedReplica, compact, describe, one_replica
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.progress import best_complete, summary
 from pruning_core.training import Training, train
 from search.study import Study

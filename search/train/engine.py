@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop, aligned, equal_batches, step_bytes
 from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, default_batch, train, train_epoch

@@ -11,7 +11,7 @@ import ray
 from ray import cloudpickle
 
 if TYPE_CHECKING:
-    from pruning_core.data.datasets import Dataset
+    from pruning_core.data import Dataset
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import ray
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.training import train
 from search.study import Study
 from search.study.sections import Resources

@@ -17,7 +17,7 @@ from ray.tune import Callback, TuneError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.propose.ledger import Ledger
 from search.propose.optimiser import budget
 from search.propose.proposer import Proposer

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save
 from torch import Tensor, nn
 
 from pruning_core.compaction import PrunedReplica, rebuild
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 
 PLAIN, TENSORS = "network.json", "network.safetensors"
 WINNER = "winner"

@@ -19,7 +19,6 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
-
 from search.propose.optuna_trials import CONSTRAINT
 
 TRIALS = 6

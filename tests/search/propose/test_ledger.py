@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.hyperparameters import Range
 from search.propose.ledger import Ledger, lock, open_ledger, read_ledger
 from search.propose.private import Told

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from ledger_essence import essence
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from ledger_essence import essence
 
 from search.propose.ledger import Ledger
 from search.propose.private import CallWriter, TableWriter, Told, ledger_writer

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from small_search import SmallSearch, small_search
 from torch import Tensor, nn
 
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from search.cli import main
 from search.record.export import choose_replica, load_pruned, onnx_model, write_pruned
 from search.record.replay import RecordedTrial, from_checkpoint, read_trial

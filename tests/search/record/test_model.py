@@ -25,7 +25,7 @@ from quick_runs import start
 from small_search import SmallSearch, small_search
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import Dataset, load_dataset
+from pruning_core.data import Dataset, load_dataset
 from search.propose.ledger import Ledger
 from search.record.recorder import Recorder
 from search.record.tracking import Tracking
@@ -111,7 +111,7 @@ def test_the_winner_of_a_search_is_registered_and_as_accurate_as_stated(
 def test_named_data_comes_as_an_array(tracking: Tracking, tmp_path: Path, load: Load) -> None:
     from sklearn.datasets import load_digits
 
-    data = load_dataset("digits", keep=4, folder=Path())
+    data = load_dataset("digits", folder=Path())
     network = trained(data)
     stated = tracking.log_model(0, network, data, None)
     digits = load_digits()
@@ -150,7 +150,7 @@ def table(rows: int = 240) -> pd.DataFrame:
 def test_columns_of_a_file_keep_their_names_types_and_gaps(tracking: Tracking, tmp_path: Path, load: Load) -> None:
     frame = table()
     frame.to_csv(tmp_path / "cheese.csv", index=False)
-    data = load_dataset("cheese.csv", target="kind", keep=2, impute="mean", folder=tmp_path)
+    data = load_dataset("cheese.csv", target="kind", impute="mean", folder=tmp_path)
     network = replace(trained(data), inputs=("count", "grösse"))
     tracking.log_model(0, network, data, "mean")
     model = load(tmp_path, "models:/study/1")
@@ -169,7 +169,7 @@ def test_columns_of_a_file_keep_their_names_types_and_gaps(tracking: Tracking, t
 
 def test_gaps_are_refused_where_the_study_did_not_fill_them(tracking: Tracking, tmp_path: Path, load: Load) -> None:
     table().dropna().to_csv(tmp_path / "cheese.csv", index=False)
-    data = load_dataset("cheese.csv", target="kind", keep=2, folder=tmp_path)
+    data = load_dataset("cheese.csv", target="kind", folder=tmp_path)
     tracking.log_model(0, replace(trained(data), inputs=("count", "grösse")), data, None)
     with pytest.raises(ValueError, match="missing in grösse"):
         load(tmp_path, "models:/study/1").predict(table())
@@ -178,7 +178,7 @@ def test_gaps_are_refused_where_the_study_did_not_fill_them(tracking: Tracking, 
 @pytest.fixture
 def cheese(tmp_path: Path) -> Dataset:
     table().dropna().to_csv(tmp_path / "cheese.csv", index=False)
-    return load_dataset("cheese.csv", target="kind", keep=2, folder=tmp_path)
+    return load_dataset("cheese.csv", target="kind", folder=tmp_path)
 
 
 def test_the_same_network_is_registered_once(tracking: Tracking, cheese: Dataset) -> None:

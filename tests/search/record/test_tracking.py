@@ -21,10 +21,10 @@ import pytest
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from search.record.run_writer import RunWriter
 
 from pruning_core.compaction import PrunedReplica
-from pruning_core.data.datasets import load_dataset
-from search.record.run_writer import RunWriter
+from pruning_core.data import load_dataset
 from search.record.tracking import Tracking, TrackingError
 from search.record.views import links
 
@@ -700,7 +700,7 @@ def test_a_search_on_a_server(
     run_id = tracking.start_trial(0, CONFIG)
     tracking.finish_trial(0, write_trial(tmp_path / "trial"), "complete")
     tracking.log_confirmation(0, search_result(run_id)["strategies"]["plateau"])
-    data = load_dataset("wine", keep=2, folder=tmp_path)
+    data = load_dataset("wine", folder=tmp_path)
     layers: list[dict[str, Any]] = [{"type": "linear", "inputs": 2, "outputs": 3}]
     tensors = {"0.weight": np.ones((3, 2), np.float32), "0.bias": np.array([0, 1, 0], np.float32)}
     network = PrunedReplica(7, 0.9, 0.8, data.feature_names[:2], layers, tensors)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from search.report import baselines
 
 Choose = Callable[[Dataset, int], list[int]]

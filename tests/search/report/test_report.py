@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from scipy import stats
 from synthetic_search import CONFIRM_SEEDS, KEEP, make_search, study
 
-from pruning_core.data.datasets import Dataset, Part
+from pruning_core.data import Dataset, Part
 from search.cli import main
 from search.figures.space import Scale, importance
 from search.report.baselines import by_mutual_information, by_random_forest, fit

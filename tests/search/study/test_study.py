@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import DataError
+from pruning_core.data import DataError
 from pruning_core.hyperparameters import Choices, Range
 from search.study import Study, StudyError, load_study, load_trial
 

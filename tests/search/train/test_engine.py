@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pruning_core.config import TrialConfig
-from pruning_core.data.datasets import Dataset
+from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.training import Training, train
 from search.study import Study

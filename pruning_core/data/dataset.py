@@ -1,0 +1,91 @@
+"""A classification set as training sees it: tensors of the split parts, names, and what its source looked like."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one part of the split.
+
+    ``x`` (rows, F) float32, standardised; ``y`` (rows,) int64 in [0, C). ``weight`` (rows,) float64 or float32 is how
+    much each row counts in an accuracy, None for all alike; ``group`` (rows,) int64 says which rows belong together.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor | None = None
+    group: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Part":
+        """The same rows on ``device``."""
+        weight, group = (None if column is None else column.to(device) for column in (self.weight, self.group))
+        return Part(self.x.to(device), self.y.to(device), weight, group)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Columns and classes as they stand in the source: what a published model speaks to its users.
+
+    ``given`` is the source as `load_dataset` got it. ``columns`` are all feature columns in their order, those left
+    out as constant among them, and ``dtypes`` their types in pandas' words. ``head`` are a few rows of the training
+    part, (rows, columns) float64. ``classes`` are int, float, bool or str, in the order of the class names. ``named``
+    is whether the columns have names there: the named sets are arrays.
+    """
+
+    given: str
+    columns: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    head: np.ndarray
+    classes: tuple[int | float | bool | str, ...]
+    named: bool
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification set, ready to train on.
+
+    ``mean`` and ``scale`` are (F,) float64 tensors of the training part, so that raw = x * scale + mean.
+    ``test`` is None where it must not be seen. ``dropped`` names the columns left out because they are
+    constant in the training part. ``fingerprint`` is a SHA-256 over raw values, labels, feature names and
+    split: equal fingerprints mean equal data. ``source`` is None for a set that was made in memory.
+    """
+
+    name: str
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    train: Part
+    validation: Part
+    test: Part | None
+    mean: Tensor
+    scale: Tensor
+    fingerprint: str
+    dropped: tuple[str, ...]
+    source: Source | None = None
+
+    def without_test(self) -> "Dataset":
+        """The same data without its test part: all that a search and its workers get to see."""
+        return replace(self, test=None)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about what was done to the data that its owner may not expect."""
+        return [f"dropped constant columns: {', '.join(self.dropped)}"] if self.dropped else []
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same data on ``device``."""
+        return replace(
+            self,
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            test=None if self.test is None else self.test.to(device),
+            mean=self.mean.to(device),
+            scale=self.scale.to(device),
+        )
