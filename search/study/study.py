@@ -166,10 +166,10 @@ class Study(Section):
             raise StudyError(sentence(error)) from None
 
     def load_data(self) -> Dataset:
-        """The study's data. A relative path in `data.source` counts from the working directory here.
+        """The study's data. A relative path in `data` counts from the working directory here.
 
         Raises:
-            pruning_core.datasets.DataError: the data cannot be used.
+            pruning_core.data.DataError: the data cannot be used.
         """
         data = load_dataset(folder=Path(), **self.data.model_dump(exclude={"keep"}))
         check_keep(data, max(self.data.keeps))
