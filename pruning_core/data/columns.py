@@ -48,8 +48,8 @@ def choose(spec: DataSpec, roles: Mapping[str, str], columns: Columns, where: st
     if lists := [pick.column for pick in picks if pick.index is None and pick.column in columns.lists]:
         first = lists[0]
         raise DataError(
-            f"data.features: {some(lists)} of {where!r} holds a list in every row: name elements, such as "
-            f"{first}[0] for the first or {first}[:3] for the first three, or leave it out with data.exclude"
+            f"data.features must name elements of lists, and every row of {where!r} has a list in {some(lists)}: "
+            f"{first}[0] is the first one, {first}[:3] are the first three; data.exclude leaves it out"
         )
     if others := [pick.column for pick in picks if pick.column in columns.others]:
         kinds = some(f"{name} ({columns.others[name]})" for name in others)

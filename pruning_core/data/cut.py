@@ -76,14 +76,14 @@ class Cut:
 
     def refusal(self, why: str) -> DataError:
         """That it cannot be used."""
-        return DataError(f"data.cut = {self.text!r} {why}")
+        return DataError(f"data.cut = {_shortened(self.text)!r} {why}")
 
     def source(self, node: ast.AST) -> str:
         """The part of the text that a node stands for."""
         found = ast.unparse(node)
         for name, column in self.quoted.items():
             found = found.replace(name, f"`{column}`")
-        return found if len(found) <= 60 else f"{found[:57]}..."
+        return _shortened(found)
 
 
 def parse_cut(text: str) -> Cut:
@@ -97,7 +97,7 @@ def parse_cut(text: str) -> Cut:
     if len(text) > LONGEST:
         raise DataError(f"data.cut must have at most {LONGEST} characters, and has {len(text)}")
     try:
-        tree = ast.parse(plain.strip(), mode="eval").body
+        tree = ast.parse(plain.replace("\n", " ").strip(), mode="eval").body
         picks: dict[Pick, None] = {}
         _check(tree, Cut(text, tree, (), quoted), picks)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -249,3 +249,7 @@ def _float(number: float) -> np.float64:
         return np.float64(float(number))
     except OverflowError:
         return np.float64(np.inf if number > 0 else -np.inf)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -77,7 +77,7 @@ def _found(address: str, folder: Path, key: str, label: str | None) -> Iterator[
     if not (folder / address).is_file() and (match := INNER.fullmatch(address)):
         path, inner = match.groups()
     where = path if REMOTE in path else str(folder / path)
-    if kind_of(path) is None:
+    if kind_of(path) is None and not GLOB.search(path):
         *types, last = READERS
         named = f"one of {', '.join(NAMED_SETS)} or " if key == "data.source" else ""
         raise DataError(
@@ -98,7 +98,7 @@ def _found(address: str, folder: Path, key: str, label: str | None) -> Iterator[
 
 def _found_remote(file: FileSource) -> Iterator[FileSource]:
     system = filesystem(file)
-    if not GLOB.search(file.where):
+    if file.where.startswith("http") or not GLOB.search(file.where):
         yield file
         return
     try:

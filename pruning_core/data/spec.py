@@ -51,6 +51,9 @@ class DataSpec:
     signal: str | None = None
 
     def __post_init__(self) -> None:
+        for key in ("features", "exclude", "missing"):
+            if isinstance(value := getattr(self, key), str | int | float):
+                object.__setattr__(self, key, (value,))
         if not 0 <= self.split_seed < 2**32:
             raise DataError(f"data.split_seed = {self.split_seed} must lie in 0 ... {2**32 - 1}")
         if self.impute not in (None, *IMPUTE):

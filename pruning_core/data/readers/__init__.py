@@ -4,7 +4,6 @@ A new format is a subclass of `Columns` and a line in `READERS`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import PurePosixPath
 
 from pruning_core.data.readers.arrow import FeatherColumns, ParquetColumns
 from pruning_core.data.readers.hdf5 import Hdf5Columns
@@ -12,8 +11,8 @@ from pruning_core.data.readers.named import LABELS, NAMED_SETS
 from pruning_core.data.readers.npz import NpzColumns
 from pruning_core.data.readers.opening import filesystem, readable
 from pruning_core.data.readers.root import RootColumns
-from pruning_core.data.readers.table import Arrays, Column, Columns, FileSource, Lists
-from pruning_core.data.readers.text import TextColumns
+from pruning_core.data.readers.table import Arrays, Column, Columns, FileSource, Lists, path_of
+from pruning_core.data.readers.text import COMPRESSIONS, TextColumns
 
 __all__ = [
     "LABELS",
@@ -46,9 +45,6 @@ READERS: dict[str, Reader] = {
 }
 """The reader of each file type, by its suffix in lower case."""
 
-COMPRESSIONS = (".gz", ".bz2", ".zst")
-"""What text may be compressed with."""
-
 
 def kind_of(where: str) -> str | None:
     """The suffix in `READERS` of a path or URL, None where there is none.
@@ -56,7 +52,7 @@ def kind_of(where: str) -> str | None:
     >>> kind_of("a/Table.CSV.gz"), kind_of("a.root.gz"), kind_of("a.txt")
     ('.csv', None, None)
     """
-    suffixes = [suffix.lower() for suffix in PurePosixPath(where).suffixes]
+    suffixes = [suffix.lower() for suffix in path_of(where).suffixes]
     if len(suffixes) > 1 and suffixes[-1] in COMPRESSIONS and READERS.get(suffixes[-2]) is TextColumns:
         return suffixes[-2]
     return suffixes[-1] if suffixes and suffixes[-1] in READERS else None

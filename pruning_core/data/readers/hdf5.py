@@ -8,7 +8,7 @@ import numpy as np
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.npz import column_of_array
 from pruning_core.data.readers.opening import opened, package
-from pruning_core.data.readers.table import Column, Columns, FileSource, Lists
+from pruning_core.data.readers.table import Column, Columns, FileSource, Lists, in_natural_order
 from pruning_core.data.wording import hint, some
 
 
@@ -23,7 +23,7 @@ class Hdf5Columns(Columns):
             self._path = node.name
             self._records = isinstance(node, self._h5py.Dataset)
             kinds = self._kinds(node)
-        self.names = list(kinds)
+        self.names = in_natural_order(list(kinds))
         lengths = {name: length for name, (_, _, length) in kinds.items()}
         if len(set(lengths.values())) > 1:
             unlike = some(f"{name} ({length})" for name, length in lengths.items())
@@ -51,11 +51,11 @@ class Hdf5Columns(Columns):
         node = whole[inner] if inner else whole
         while isinstance(node, self._h5py.Group):
             children = [node[name] for name in node]
-            datasets = [child for child in children if isinstance(child, self._h5py.Dataset)]
-            if len(children) == 1 and (not datasets or datasets[0].dtype.names):
-                node = children[0]
-            elif datasets:
+            plain = [child for child in children if isinstance(child, self._h5py.Dataset) and not child.dtype.names]
+            if any(child.shape for child in plain):
                 return node
+            if len(children) == 1:
+                node = children[0]
             else:
                 names = [child.name.lstrip("/") for child in children]
                 example = f", such as {self.file.given.removesuffix(':' + inner)}:{names[0]}" if names else ""
@@ -89,4 +89,4 @@ def _lists(values: np.ndarray) -> Lists:
     if values.ndim == 2:
         return Lists.of_lengths(values.ravel(), np.full(len(values), values.shape[1]))
     lengths = np.array([len(row) for row in values], dtype=np.int64)
-    return Lists.of_lengths(np.concatenate([*values, np.empty(0)]), lengths)
+    return Lists.of_lengths(np.concatenate(list(values)) if len(values) else np.empty(0), lengths)

@@ -70,6 +70,8 @@ def readable(file: FileSource, kind: str) -> Iterator[None]:
         yield
     except (DataError, MemoryError):
         raise
+    except FileNotFoundError as error:
+        raise DataError(f"{file} must be a file that exists, and there is none at {file.where}") from error
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         shortened = reason if len(reason) <= 200 else f"{reason[:200]} ..."

@@ -8,7 +8,7 @@ import numpy as np
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.npz import column_of_array
 from pruning_core.data.readers.opening import filesystem, package
-from pruning_core.data.readers.table import Column, Columns, FileSource, Lists
+from pruning_core.data.readers.table import Column, Columns, FileSource, Lists, in_natural_order
 from pruning_core.data.wording import hint, some
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")
@@ -28,7 +28,7 @@ class RootColumns(Columns):
             self.rows = int(tree.num_entries)
             names = list(dict.fromkeys(map(str, tree.keys(recursive=True, full_paths=False))))
             parents = {name[:i] for name in names for i, letter in enumerate(name) if letter in "./"}
-            self.names = [name for name in names if name not in parents]
+            self.names = in_natural_order([name for name in names if name not in parents])
             kinds = {name: _kind(tree[name]) for name in self.names}
         self.lists = {name for name, kind in kinds.items() if kind == "list"}
         self.others = {name: kind for name, kind in kinds.items() if kind not in ("list", "number", "text")}
@@ -62,7 +62,9 @@ def _kind(branch: Any) -> str:
     import awkward as ak
 
     try:
-        kind = branch.array(entry_stop=0, library="ak").type.content
+        kind = _form(branch).type
+    except OSError:
+        raise
     except Exception as error:  # uproot knows no way to read it, and says so in many ways
         return type(error).__name__
     inside = _without_options(kind)
@@ -72,6 +74,13 @@ def _kind(branch: Any) -> str:
         inside = _without_options(inside.content)
         return "list" if _is_number(inside) else str(kind)
     return "number" if _is_number(inside) else str(kind)
+
+
+def _form(branch: Any) -> Any:
+    """What a branch of a TTree, or a field of an RNTuple, becomes in awkward; nothing of it is read."""
+    if hasattr(branch, "interpretation"):
+        return branch.interpretation.awkward_form(branch.file)
+    return branch.to_akform()[0].contents[0]
 
 
 def _without_options(kind: Any) -> Any:

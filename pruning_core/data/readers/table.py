@@ -1,12 +1,38 @@
 """What a reader is given, and what it gives back: the columns of an open file, read when they are asked for."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
 REMOTE = "://"
+
+
+def path_of(where: str) -> PurePosixPath:
+    """A path, or that of a URL without its query.
+
+    >>> path_of("https://zenodo.org/a.csv?download=1").suffix
+    '.csv'
+    """
+    return PurePosixPath(where.partition("?")[0] if where.startswith("http") else where)
+
+
+def in_natural_order(names: Sequence[str]) -> Sequence[str]:
+    """Alphabetical names with their numbers in order, others as they are.
+
+    HDF5 groups, and RNTuples that uproot wrote, forget the order of their columns and list them by the alphabet.
+
+    >>> in_natural_order(["x1", "x10", "x2"])
+    ['x1', 'x2', 'x10']
+    >>> in_natural_order(["x2", "x10", "x1"])
+    ['x2', 'x10', 'x1']
+    """
+    if list(names) != sorted(names):
+        return names
+    return sorted(names, key=lambda name: [int(run) if run.isdigit() else run for run in re.split(r"(\d+)", name)])
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,15 @@
 """Tables of text: which separator they have and how they write numbers is found out."""
 
-import bz2
 import contextlib
 import csv
-import gzip
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.frames import column_of
-from pruning_core.data.readers.opening import opened, package
-from pruning_core.data.readers.table import Column, Columns, FileSource
+from pruning_core.data.readers.opening import opened
+from pruning_core.data.readers.table import Column, Columns, FileSource, path_of
 from pruning_core.data.wording import some
 
 if TYPE_CHECKING:
@@ -22,9 +19,11 @@ SEPARATORS = (",", "\t", ";", "|")
 SPACES = r"\s+"
 HEAD_BYTES, HEAD_LINES = 1 << 18, 20
 
-COMMA_FRACTION = r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d*([eE][+-]?\d+)?"
-COMMA_THOUSANDS = r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?([eE][+-]?\d+)?"
-WHOLE = r"[+-]?\d+"
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+"""What text may be compressed with, by the last suffix, in Arrow's words."""
+
+COMMA_FRACTION = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?([eE][+-]?\d+)?"
+COMMA_THOUSANDS = r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?([eE][+-]?\d+)?"
 
 
 class TextColumns(Columns):
@@ -59,21 +58,18 @@ class TextColumns(Columns):
 @contextlib.contextmanager
 def _decompressed(file: FileSource) -> Iterator[Any]:
     with opened(file) as raw:
-        match PurePosixPath(file.where).suffix.lower():
-            case ".gz":
-                yield gzip.GzipFile(fileobj=raw)
-            case ".bz2":
-                yield bz2.BZ2File(raw)
-            case ".zst":
-                with package("zstandard", "zstd", file).ZstdDecompressor().stream_reader(raw) as stream:
-                    yield stream
-            case _:
-                yield raw
+        compression = COMPRESSIONS.get(path_of(file.where).suffix.lower())
+        if compression is None:
+            yield raw
+        else:
+            import pyarrow as pa
+
+            yield pa.CompressedInputStream(raw, compression)
 
 
 def _separator(head: str, file: FileSource) -> str:
     """The file type's own separator if it splits the first lines evenly, or the one that does."""
-    usual = "\t" if ".tsv" in PurePosixPath(file.where).name.lower() else ","
+    usual = "\t" if ".tsv" in path_of(file.where).name.lower() else ","
     lines = [line for line in head.splitlines()[:HEAD_LINES] if line.strip()]
     if len(head) >= HEAD_BYTES and len(lines) > 1:
         lines = lines[:-1]  # it may be cut off
@@ -96,8 +92,8 @@ def _style(frame: "pd.DataFrame", file: FileSource) -> dict[str, str]:
         text = column.dropna().astype(str).str.strip()
         if not text.str.contains(",", regex=False).any():
             continue
-        as_fraction = text.str.fullmatch(f"{COMMA_FRACTION}|{WHOLE}").all()
-        as_thousands = text.str.fullmatch(f"{COMMA_THOUSANDS}|{WHOLE}").all()
+        as_fraction = text.str.fullmatch(COMMA_FRACTION).all()
+        as_thousands = text.str.fullmatch(COMMA_THOUSANDS).all()
         if as_fraction and as_thousands:
             unclear.append(str(name))
         elif as_fraction:
@@ -117,5 +113,6 @@ def _style(frame: "pd.DataFrame", file: FileSource) -> dict[str, str]:
             "thousands: write them with a decimal point, and without separators of thousands"
         )
     if fractions:
-        return {"decimal": ",", "thousands": "."}
+        dots = any(frame[name].astype(str).str.contains(".", regex=False).any() for name in fractions)
+        return {"decimal": ",", "thousands": "."} if dots else {"decimal": ","}
     return {"thousands": ","} if thousands else {}
