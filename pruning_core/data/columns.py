@@ -127,6 +127,6 @@ def _globbed(pattern: str, names: Collection[str]) -> list[str]:
 
 
 def _no_match(key: str, pattern: str, columns: Columns, where: str) -> DataError:
-    what = "match" if GLOB.search(pattern) else "be"
-    known = hint(pattern.partition("[")[0], columns.names)
+    base = match.group(1) if (match := ELEMENTS.fullmatch(pattern)) else pattern
+    what, known = "match" if GLOB.search(base) else "be", hint(base, columns.names)
     return DataError(f"{key} = {pattern!r} must {what} a column of {where!r}, which has {some(columns.names)}{known}")

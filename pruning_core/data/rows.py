@@ -89,6 +89,8 @@ def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Sp
         raise roles.cut.refusal(f"must keep some rows, and keeps none of {read_count}")
     whole = {name: _joined(pieces, files, roles.named[name]) for name, pieces in columns.items()}
     labels, classes = _labels(spec, files, counts, roles, whole)
+    if roles.cut and len(labels.names) == 1:
+        raise roles.cut.refusal(f"must keep rows of at least 2 classes, and keeps those of {labels.names[0]!r} only")
     labels.check()
     if roles.cut and (empty := np.flatnonzero(np.bincount(labels.codes, minlength=len(classes)) == 0)).size:
         raise roles.cut.refusal(f"must keep rows of every class, and keeps none of {labels.names[empty[0]]!r}")

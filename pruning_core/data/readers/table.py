@@ -32,7 +32,12 @@ def in_natural_order(names: Sequence[str]) -> Sequence[str]:
     """
     if list(names) != sorted(names):
         return names
-    return sorted(names, key=lambda name: [int(run) if run.isdigit() else run for run in re.split(r"(\d+)", name)])
+    return sorted(names, key=_runs)
+
+
+def _runs(name: str) -> list[int | str]:
+    """Text, number, text and so on."""
+    return [int(run) if place % 2 else run for place, run in enumerate(re.split(r"(\d+)", name))]
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,15 @@ JETS = [[float(i), -float(i)][: i % 3] for i in range(30)]
 def table() -> pd.DataFrame:
     """Thirty rows of numbers and truth values, the label a number."""
     rows = frame(flag=[True, False, True] * 10, count=np.arange(30) % 7, label=[0, 1] * 15).round(3)
-    return rows[sorted(rows)]  # an RNTuple that uproot writes has its columns in the order of the alphabet
+    return rows[sorted(map(str, rows))]  # an RNTuple that uproot writes has its columns in the order of the alphabet
 
 
 def columns(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     return {str(name): rows[name].to_numpy() for name in rows}
 
 
-def compress(write: Callable[[str], bytes]) -> Callable[[pd.DataFrame, Path], None]:
-    return lambda rows, path: path.write_bytes(write(rows.to_csv(index=False))) and None
+def compress(write: Callable[[str], bytes]) -> Callable[[pd.DataFrame, Path], Any]:
+    return lambda rows, path: path.write_bytes(write(rows.to_csv(index=False)))
 
 
 def zstd(text: str) -> bytes:
