@@ -49,11 +49,10 @@ def load_dataset(source: Paths | Mapping[str, Paths], *, folder: Path, **keys: A
     picks = _same_picks(spec, roles, files)
     rows = read_rows(spec, files, roles, split)
     _check_signal(spec.signal, rows.labels.names)
-    given = source if isinstance(source, str) else some((each.file.given for each in files), 2)
+    name = some((Path(each.file.where).name for each in files), 2)
+    given = source if isinstance(source, str) else name
     inputs = read_inputs(spec, files, picks, rows, given)
-    data = _prepare(spec, given, inputs, rows)
-    name = given if _named(spec) else some((Path(each.file.where).name for each in files), 2)
-    return replace(data, name=name)
+    return replace(_prepare(spec, given, inputs, rows), name=name)
 
 
 def check_keep(data: Dataset, keep: int) -> None:
@@ -91,8 +90,7 @@ def _check_target(spec: DataSpec) -> None:
 def _open(spec: DataSpec, split: Split, folder: Path) -> list[OpenFile]:
     files = open_source(spec.source, folder)
     if spec.target is None and not spec.by_class and not _named(spec):
-        given = some((each.file.given for each in files), 2)
-        raise DataError(f"data.target is missing and must name the column of {given!r} with the labels")
+        raise DataError(f"data.target is missing and must name the column of {files[0].file.given!r} with the labels")
     if isinstance(split, ByFiles):
         for part, key in enumerate(("validation", "test"), 1):
             files += _open_part(spec, getattr(split, key), f"data.split.{key}", part, folder)

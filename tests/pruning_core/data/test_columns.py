@@ -81,7 +81,7 @@ def test_placeholders_count_as_missing_and_are_filled(tmp_path: Path, impute: st
     expected = load(emptied, tmp_path, impute=impute)
     assert data.fingerprint == expected.fingerprint
     assert torch.equal(data.train.x, expected.train.x)
-    assert data.missing == (0, pytest.approx(8 / 30), 0, pytest.approx(6 / 30))
+    assert data.missing == pytest.approx((0, 8 / 30, 0, 6 / 30))
     assert data.source is not None
     assert data.source.dtypes == ("float64", "float64", "float64", "float64")
     assert data.filling is not None
@@ -89,9 +89,8 @@ def test_placeholders_count_as_missing_and_are_filled(tmp_path: Path, impute: st
     width = filled[:, 1][torch.isclose(filled[:, 1], data.filling[1])]
     assert len(width) >= 3
     rows = np.setdiff1d(filled[:, 1].numpy(), width.numpy())
-    assert data.filling[1] == pytest.approx(
-        getattr(np, impute)(rows), rel=0.02
-    )  # a row that is the median itself is not among them
+    # a row that is the median itself is not among them
+    assert data.filling[1] == pytest.approx(getattr(np, impute)(rows), rel=0.02)
     with pytest.raises(DataError, match=r"must not lack values, as it does in width, count; data.impute: mean"):
         load(marked, tmp_path, missing=[-999, -1])
 

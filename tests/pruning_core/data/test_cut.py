@@ -189,7 +189,7 @@ def test_a_cut_on_elements_of_lists(tmp_path: Path) -> None:
     columns: dict[str, Any] = {"x": np.arange(30.0) ** 0.5, "z": np.arange(30.0) ** 2, "y": np.arange(30) // 3 % 2}
     with uproot.recreate(tmp_path / "jets.root") as file:
         file["events"] = {**columns, "jet": jets}
-    cut = {"target": "y", "features": ["x", "z"], "folder": tmp_path}
+    cut: dict[str, Any] = {"target": "y", "features": ["x", "z"], "folder": tmp_path}
     assert load_dataset("jets.root", cut="jet[1] >= 0", **cut).rows_kept == 10
     for text, words in (
         ("jet > 1", "such as jet[0]"),
