@@ -11,6 +11,7 @@ from pruning_core.data.readers.opening import filesystem, package
 from pruning_core.data.readers.table import Column, Columns, FileSource, Lists, in_natural_order
 from pruning_core.data.wording import hint, some
 
+READABLE = ("number", "text", "list")
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")
 
 
@@ -26,12 +27,14 @@ class RootColumns(Columns):
             self._tree = self._name(root)
             tree = root[self._tree]
             self.rows = int(tree.num_entries)
-            names = list(dict.fromkeys(map(str, tree.keys(recursive=True, full_paths=False))))
-            parents = {name[:i] for name in names for i, letter in enumerate(name) if letter in "./"}
-            self.names = in_natural_order([name for name in names if name not in parents])
-            kinds = {name: _kind(tree[name]) for name in self.names}
+            paths = "RNTuple" in tree.classname  # a TTree's branches have a name of their own, a record's parts none
+            names = list(dict.fromkeys(map(str, tree.keys(recursive=True, full_paths=paths))))
+            kinds = {name: _kind(tree[name]) for name in names}
+        parents = {name[:i] for name in names for i, letter in enumerate(name) if letter in "./"}
+        whole = {name for name in parents if kinds.get(name) not in READABLE}  # their parts are columns
+        self.names = in_natural_order([name for name in names if name not in whole])
         self.lists = {name for name, kind in kinds.items() if kind == "list"}
-        self.others = {name: kind for name, kind in kinds.items() if kind not in ("list", "number", "text")}
+        self.others = {name: kinds[name] for name in self.names if kinds[name] not in READABLE}
 
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
         with self._uproot.open(self.file.where) as root:

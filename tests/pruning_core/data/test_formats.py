@@ -232,6 +232,19 @@ def test_the_only_tree_is_found_and_one_of_several_is_named(tmp_path: Path) -> N
     assert load_dataset("tw*.root:two", target="label", folder=tmp_path).fingerprint == data.fingerprint
 
 
+def test_the_parts_of_records_are_columns(tmp_path: Path) -> None:
+    rows = columns(table())
+    with uproot.recreate(tmp_path / "records.root") as file:
+        file["ntuple"] = {"label": rows["label"], "jet": ak.zip({name: rows[name] for name in ("height", "width")})}
+        kinds = {"label": "i4", "jet": "f8", "jet.err": "f8"}
+        file.mktree("tree", kinds).extend({"label": rows["label"], "jet": rows["height"], "jet.err": rows["width"]})
+    parts = load_dataset("records.root:ntuple", target="label", cut="`jet.height` < 9", folder=tmp_path)
+    assert parts.feature_names == ("jet.height", "jet.width")
+    names = load_dataset("records.root:tree", target="label", folder=tmp_path)
+    assert names.feature_names == ("jet", "jet.err")
+    assert torch.equal(parts.train.x, names.train.x)
+
+
 @pytest.mark.parametrize(("package", "extra", "name"), [("uproot", "root", "tree.root"), ("h5py", "hdf5", "group.h5")])
 def test_a_missing_package_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, extra: str, name: str
