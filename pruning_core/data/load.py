@@ -100,7 +100,8 @@ def _open(spec: DataSpec, split: Split, folder: Path) -> list[OpenFile]:
 
 def _open_part(spec: DataSpec, source: Any, key: str, part: int, folder: Path) -> list[OpenFile]:
     """The files of the validation or test part, named in the same way as those of the training part."""
-    if isinstance(source, Mapping) != spec.by_class or (spec.by_class and set(source) != set(spec.source)):
+    by_class = isinstance(source, Mapping)
+    if by_class != spec.by_class or (by_class and {*map(str, source)} != {*map(str, spec.source)}):
         like = f"a mapping of the classes {some(spec.source)}" if spec.by_class else "a file, a glob or a list of these"
         raise DataError(f"{key} = {source!r} must be {like}, as data.source is")
     return [replace(each, part=part) for each in open_source(source, folder, key)]

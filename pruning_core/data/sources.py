@@ -59,8 +59,8 @@ def _files(source: Paths | Mapping[str, Paths], folder: Path, key: str) -> Itera
         return
     if len(source) < 2:
         raise DataError(f"{key} = {dict(source)} must name the files of at least 2 classes")
-    for label in sorted(source):
-        yield from _addressed(source[label], folder, f"{key}.{label}", label)
+    for label, paths in sorted((str(label), paths) for label, paths in source.items()):
+        yield from _addressed(paths, folder, f"{key}.{label}", label)
 
 
 def _addressed(paths: Paths, folder: Path, key: str, label: str | None) -> Iterator[FileSource]:

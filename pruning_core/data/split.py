@@ -149,6 +149,8 @@ def parse_split(split: Sequence[float] | Mapping[str, Any]) -> Split:
         return Fractions(_fractions("data.split", split))
     keys = set(split)
     if keys == {"validation", "test"}:
+        for name in ("validation", "test"):
+            _check_paths(f"data.split.{name}", split[name])
         return ByFiles(split["validation"], split["test"])
     if "group" in keys and keys <= {"group", "fractions"}:
         return Grouped(str(split["group"]), _fractions("data.split.fractions", split.get("fractions", FRACTIONS)))
@@ -208,6 +210,13 @@ def stratified(labels: Labels, split: np.ndarray, seed: int) -> list[np.ndarray]
         for piece, share in zip(pieces, shares, strict=True):
             piece.append(share)
     return [np.sort(np.concatenate(piece)) for piece in pieces]
+
+
+def _check_paths(key: str, paths: Any) -> None:
+    addresses = [*(paths.values() if isinstance(paths, Mapping) else [paths])]
+    flat = [each for address in addresses for each in (address if isinstance(address, list | tuple) else [address])]
+    if not flat or not all(isinstance(each, str) for each in flat):
+        raise DataError(f"{key} = {paths!r} must name files as data.source does")
 
 
 def _fractions(key: str, split: Any) -> tuple[float, ...]:

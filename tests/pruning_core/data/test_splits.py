@@ -119,6 +119,8 @@ REFUSED: list[tuple[dict[str, Any], Any, list[str]]] = [
     ({"part": ONE_CLASS}, {"column": "part"}, ["data.split by 'part'", "the training part has none of 'yes'"]),
     ({}, {"validation": "table.csv", "test": "t.csv"}, ["data.source and data.split.validation", "named twice"]),
     ({}, {"validation": "t.csv", "test": "t.csv"}, ["data.split.validation and data.split.test", "named twice"]),
+    ({}, {"validation": "t.csv", "test": 5}, ["data.split.test = 5", "name files"]),
+    ({}, {"validation": [], "test": "t.csv"}, ["data.split.validation = []", "name files"]),
     ({}, {"validation": "t.csv", "test": "nowhere.csv"}, ["data.split.test = 'nowhere.csv'", "exists"]),
     ({}, {"validation": "t.csv", "test": "v*.csv"}, ["data.split.test = 'v*.csv' must match"]),
     ({}, {"validation": "t.csv", "test": "digits"}, ["data.split.test = 'digits' must be a file that ends in"]),

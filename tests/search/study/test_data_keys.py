@@ -111,7 +111,7 @@ def test_a_study_with_every_key_survives_the_way_through_json(folder: Path) -> N
         {
             "source": {0: "data/sig.csv", 1: "data/wz.csv"},
             "features": ["pt", "eta", "run"],
-            "split": {part: {"0": f"data/{part}_0.csv", "1": f"data/{part}_1.csv"} for part in ("validation", "test")},
+            "split": {part: {0: f"data/{part}_0.csv", "1": f"data/{part}_1.csv"} for part in ("validation", "test")},
         },
     ],
 )
