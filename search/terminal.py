@@ -55,6 +55,12 @@ def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
         f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {data.name}, "
         f"{len(data.class_names)} classes, {sizes} rows to train, validate, test"
     )
+    if study.data.cut:
+        console.print(
+            f"the cut {study.data.cut} keeps {data.rows_kept} of {data.rows_read} rows "
+            f"({percent(data.rows_kept / data.rows_read)})",
+            markup=False,
+        )
     search, training = study.search, study.training
     console.print(
         f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
@@ -67,6 +73,19 @@ def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
     for row in rows:
         style = "" if row.values.startswith(("default", "fixed")) else "bold"
         table.add_row(row.name, Text(row.values, style=style), row.strategies)
+    console.print(table)
+    _show_missing(study, data)
+
+
+def _show_missing(study: Study, data: Any) -> None:
+    """The share of missing values of each input that lacks some."""
+    shares = {name: share for name, share in zip(data.feature_names, data.missing, strict=False) if share}
+    if not shares:
+        return
+    console.print()
+    table = plain_table("input", ">missing", "filled with")
+    for name, share in shares.items():
+        table.add_row(Text(name), percent(share), f"the {study.data.impute} of the training part")
     console.print(table)
 
 

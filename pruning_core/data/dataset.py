@@ -37,7 +37,8 @@ class Source:
     ``given`` is the source as `load_dataset` got it. ``columns`` are all feature columns in their order, those left
     out as constant among them, and ``dtypes`` their types in pandas' words. ``head`` are a few rows of the training
     part, (rows, columns) float64. ``classes`` are int, float, bool or str, in the order of the class names. ``named``
-    is whether the columns have names there: the named sets are arrays.
+    is whether the columns have names there: the named sets are arrays. ``missing`` are numbers that stand for a
+    missing value.
     """
 
     given: str
@@ -46,6 +47,7 @@ class Source:
     head: np.ndarray
     classes: tuple[int | float | bool | str, ...]
     named: bool
+    missing: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Dataset:
     ``test`` is None where it must not be seen. ``dropped`` names the columns left out because they are
     constant in the training part. ``fingerprint`` is a SHA-256 over raw values, labels, feature names and
     split: equal fingerprints mean equal data. ``source`` is None for a set that was made in memory.
+
+    ``signal`` is the class that is the signal, where one was named. ``rows_read`` are those of the files, of which the
+    cut left ``rows_kept``; None where nothing was read. ``missing`` is the share of missing values of each feature, and
+    ``filling`` (F,) float64 what stands for them, raw; a set that was made in memory has neither. ``cautions``
+    are warnings about what was found in the data.
     """
 
     name: str
@@ -69,6 +76,12 @@ class Dataset:
     fingerprint: str
     dropped: tuple[str, ...]
     source: Source | None = None
+    signal: str | None = None
+    rows_read: int | None = None
+    rows_kept: int | None = None
+    missing: tuple[float, ...] = ()
+    filling: Tensor | None = None
+    cautions: tuple[str, ...] = ()
 
     def without_test(self) -> "Dataset":
         """The same data without its test part: all that a search and its workers get to see."""
@@ -77,7 +90,8 @@ class Dataset:
     @property
     def warnings(self) -> list[str]:
         """Sentences about what was done to the data that its owner may not expect."""
-        return [f"dropped constant columns: {', '.join(self.dropped)}"] if self.dropped else []
+        dropped = [f"dropped constant columns: {', '.join(self.dropped)}"] if self.dropped else []
+        return [*dropped, *self.cautions]
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on ``device``."""
@@ -88,4 +102,5 @@ class Dataset:
             test=None if self.test is None else self.test.to(device),
             mean=self.mean.to(device),
             scale=self.scale.to(device),
+            filling=None if self.filling is None else self.filling.to(device),
         )

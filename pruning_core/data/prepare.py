@@ -9,12 +9,10 @@ from pruning_core.data.dataset import DataError
 from pruning_core.data.wording import some
 
 
-def varying(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Which columns hold two values at least in these rows, (F,) bool; holes (NaN) are no value."""
-    chosen = np.zeros((len(values), 1), dtype=bool)
-    chosen[rows] = True
-    low = np.fmin.reduce(values, axis=0, where=chosen, initial=np.inf)
-    high = np.fmax.reduce(values, axis=0, where=chosen, initial=-np.inf)
+def varying(x: np.ndarray) -> np.ndarray:
+    """Which columns of (rows, F) hold two values at least, (F,) bool; holes (NaN) are no value."""
+    low = np.fmin.reduce(x, axis=0, initial=np.inf)
+    high = np.fmax.reduce(x, axis=0, initial=-np.inf)
     return low < high
 
 
@@ -34,20 +32,27 @@ def refuse_gaps(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str
         )
 
 
-def standardise(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Fills and standardises in place, by the training part; returns mean and deviation, (F,) float64 each.
+def standardise(
+    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fills and standardises in place, by the training part; returns mean, deviation and filling, (F,) float64 each.
 
     In float64 because a column may be small changes of a large number (a time stamp), lost in float32.
 
     Args:
         x_parts: the parts' rows, each (rows, F) float64, the training part first.
         names, source: for messages.
+        impute: missing values become the ``median`` of their column, or else its mean.
     """
     train = x_parts[0]
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.nanmean(train, axis=0)
+        filling = mean = np.nanmean(train, axis=0)
+        if impute == "median":
+            filling = np.array([np.nanmedian(column) for column in train.T])
         for x in x_parts:
-            np.copyto(x, mean, where=np.isnan(x))
+            np.copyto(x, filling, where=np.isnan(x))
+        if impute == "median":
+            mean = train.mean(axis=0)
         scale = train.std(axis=0)
     unusable = ~(np.isfinite(scale) & (scale > 0))
     if unusable.any():
@@ -58,7 +63,7 @@ def standardise(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str
     for x in x_parts:
         x -= mean
         x /= scale
-    return mean, scale
+    return mean, scale, filling
 
 
 def fingerprint(names: object, arrays: Sequence[np.ndarray]) -> str:

@@ -105,6 +105,8 @@ def _write_network(folder: Path, network: PrunedReplica, data: Dataset, impute: 
         "mean": data.mean[kept].tolist(),
         "scale": data.scale[kept].tolist(),
         "impute": impute,
+        "missing": list(source.missing),
+        "filling": None if impute is None else (data.mean if data.filling is None else data.filling)[kept].tolist(),
         "classes": list(source.classes),
         "layers": network.layers,
         "seed": network.seed,

@@ -44,13 +44,13 @@ class PrunedNetwork:
     def logits(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.float32]:
         """The logits of raw rows, (rows, C)."""
         raw_Bn = self._kept(rows)
-        standardised_Bn = (raw_Bn - self.description["mean"]) / self.description["scale"]
-        if self.description["impute"] == "mean":
-            standardised_Bn = np.where(np.isnan(raw_Bn), 0.0, standardised_Bn)
-        elif np.isnan(raw_Bn).any():
-            gaps = np.flatnonzero(np.isnan(raw_Bn).any(axis=0))
+        gaps_Bn = np.isnan(raw_Bn) | np.isin(raw_Bn, self.description.get("missing", []))
+        if self.description["impute"]:  # a model of an earlier version, filled by the mean, does not name the filling
+            raw_Bn = np.where(gaps_Bn, self.description.get("filling", self.description["mean"]), raw_Bn)
+        elif gaps_Bn.any():
+            gaps = np.flatnonzero(gaps_Bn.any(axis=0))
             raise ValueError(f"values are missing in {', '.join(self._names[i] for i in gaps)}")
-        x = standardised_Bn.astype(np.float32)
+        x = ((raw_Bn - self.description["mean"]) / self.description["scale"]).astype(np.float32)
         for i, layer in enumerate(self.description["layers"]):
             match layer["type"]:
                 case "linear":

@@ -172,7 +172,8 @@ def start(recorded: RecordedTrial) -> Training:
     try:
         data = recorded.study.load_data()
     except DataError as error:
-        moved = recorded.study.data.target is not None and not Path(recorded.study.data.source).is_file()
+        source = recorded.study.data.source
+        moved = recorded.study.data.target is not None and isinstance(source, str) and not Path(source).is_file()
         raise StudyError(f"{error}{'; --data PATH says where it is now' if moved else ''}") from None
     if data.fingerprint != recorded.fingerprint:
         raise StudyError(

@@ -80,8 +80,12 @@ def _extent(search: SearchRecord, inputs: int | None) -> str:
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """The data set, without the folders of its file."""
-    return Path(str(data.get("source", "the data"))).name
+    """The data set, without the folders of its files; of several files the first and how many there are."""
+    source = data.get("source", "the data")
+    named = list(source.values()) if isinstance(source, Mapping) else [source]
+    files = [file for each in named for file in ([each] if isinstance(each, str) else each)]
+    rest = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return Path(files[0]).name + rest
 
 
 def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:

@@ -106,12 +106,27 @@ def _set(document: dict[str, Any], key: str, value: object) -> None:
 
 def _validate(path: Path, text: str, document: dict[str, Any]) -> Study:
     data = document.get("data")
-    if isinstance(data, dict) and isinstance(data.get("source"), str) and Path(data["source"]).suffix:
-        data["source"] = str((path.parent / data["source"]).resolve())
+    if isinstance(data, dict):
+        if "source" in data:
+            data["source"] = _from_folder(data["source"], path.parent)
+        split = data.get("split")
+        if isinstance(split, dict) and set(split) == {"validation", "test"}:
+            data["split"] = _from_folder(split, path.parent)
     try:
         return Study.read(document, text)
     except ValidationError as error:
         raise StudyError(_what_is_wrong(error)) from None
+
+
+def _from_folder(source: Any, folder: Path) -> Any:
+    """The same files from anywhere: a relative path counts from the study file's folder."""
+    if isinstance(source, dict):
+        return {label: _from_folder(paths, folder) for label, paths in source.items()}
+    if isinstance(source, list):
+        return [_from_folder(path, folder) for path in source]
+    if not isinstance(source, str) or "://" in source or not set(source) & set("./*?"):
+        return source
+    return str((folder / source).resolve())
 
 
 def _what_is_wrong(error: ValidationError) -> str:

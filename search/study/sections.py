@@ -1,16 +1,31 @@
 """The sections of a study file as validated models: what may stand in each, its default and its limits."""
 
-from collections.abc import Callable, Collection
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pruning_core.config import TrialConfig
+from pruning_core.data import DataError, parse_cut, parse_split
+from pruning_core.data.spec import ENCODE, IMPUTE
+from pruning_core.data.split import FORMS
+from pruning_core.data.weights import CLASS_WEIGHT
 from pruning_core.networks import GATED_MLP, NetworkSpec
 from search.study.early_stopping import STOPPING_RULES
 from search.study.entries import check_hyperparameter
-from search.study.errors import StudyError
+from search.study.errors import StudyError, show
 from search.study.samplers import SAMPLERS
+
+T = TypeVar("T")
+Addresses = str | tuple[str, ...]
 
 OBJECTIVES = ("pruned_accuracy", "completion_epoch")
 
@@ -18,6 +33,23 @@ OBJECTIVES = ("pruned_accuracy", "completion_epoch")
 def _as_in_trial(name: str) -> Any:
     """The default, the limits and the meaning that `TrialConfig` gives to ``name``."""
     return TrialConfig.model_fields[name]
+
+
+def _checked(read: Callable[[], T]) -> T:
+    """What `read` returns; its complaints are those about a study."""
+    try:
+        return read()
+    except DataError as error:
+        raise StudyError(str(error)) from None
+
+
+def _addresses(key: str, paths: object) -> Addresses:
+    """A path or several."""
+    if isinstance(paths, str | int) and not isinstance(paths, bool):
+        return str(paths)
+    if isinstance(paths, list | tuple) and paths and all(isinstance(path, str) for path in paths):
+        return tuple(paths)
+    raise StudyError(f"{key} = {show(paths)} must be a path, a glob or a list of these")
 
 
 def one_of(names: Collection[str]) -> Callable[[str], str]:
@@ -50,18 +82,75 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Which rows to learn from, and how many of their features shall survive; see `load_dataset`."""
+    """Which rows to learn from, and how many of their features shall survive; see `DataSpec`."""
 
-    source: str = Field(description="digits, breast_cancer, wine or a path relative to the study file")
-    target: str | None = Field(None, description="for files, the column with the labels")
+    source: Addresses | dict[str, Addresses] = Field(
+        description="digits, breast_cancer, wine, or files relative to the study file: a path, a glob, a list of "
+        "these, or a mapping from class to any of these"
+    )
+    target: str | None = Field(None, description="for files without classes of their own, the column with the labels")
     keep: int | tuple[int, ...] = Field(description="n; of a list, each in turn")
-    split: tuple[float, ...] = Field(
-        (0.7, 0.15, 0.15), description="fractions of the training, validation and test part"
+    features: tuple[str, ...] | None = Field(
+        None,
+        description="inputs: names, globs, elements of lists as Jet_pt[:2]; null takes every column without a role",
+    )
+    exclude: tuple[str, ...] = Field((), description="names and globs of columns that are no inputs")
+    weight: str | None = Field(None, description="the column with the weights of the rows")
+    class_weight: str | None = Field(None, description="balanced makes all classes count alike in training")
+    missing: tuple[float, ...] = Field((), description="numbers that stand for a missing value")
+    impute: str | None = Field(None, description="mean or median fills missing values; null refuses them")
+    encode: str | None = Field(None, description="onehot makes an input of each category of text; null refuses text")
+    cut: str | None = Field(None, description="a condition on columns that rows must meet")
+    signal: str | None = Field(None, description="which of two classes is the signal")
+    split: tuple[float, ...] | dict[str, Any] = Field(
+        (0.7, 0.15, 0.15), description=f"fractions of the training, validation and test part; or one of {FORMS}"
     )
     split_seed: int = Field(
         0, ge=0, lt=2**32, description="which rows go where; a study may be repeated on other splits"
     )
-    impute: Literal["mean"] | None = Field(None, description="mean fills missing values; null refuses them")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _named(cls, source: object) -> object:
+        if not isinstance(source, Mapping):
+            return _addresses("data.source", source)
+        if not source or not all(isinstance(label, str | int) and label is not True for label in source):
+            raise ValueError("must name the files of each class, such as {signal: sig.root, background: bkg.root}")
+        return {str(label): _addresses(f"data.source.{label}", paths) for label, paths in source.items()}
+
+    @field_validator("features", "exclude", "missing", mode="before")
+    @classmethod
+    def _listed(cls, values: object) -> object:
+        return [values] if isinstance(values, str | int | float) else values
+
+    @field_validator("features")
+    @classmethod
+    def _some(cls, features: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if features == ():
+            raise ValueError("must name at least one column; leave it out to take all")
+        return features
+
+    @field_validator("impute", "encode", "class_weight")
+    @classmethod
+    def _one_of(cls, name: str | None, info: ValidationInfo) -> str | None:
+        allowed = {"impute": IMPUTE, "encode": ENCODE, "class_weight": CLASS_WEIGHT}[str(info.field_name)]
+        if name not in (None, *allowed):
+            raise ValueError(f"must be {', '.join(map(repr, allowed))} or null")
+        return name
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _one_form(cls, split: object) -> object:
+        if isinstance(split, Mapping):
+            return _checked(lambda: parse_split(split)) and {str(key): value for key, value in split.items()}
+        if not isinstance(split, list | tuple) or any(isinstance(part, bool | str) for part in split):
+            raise ValueError(f"must be {FORMS}")
+        return tuple(split)
+
+    @field_validator("cut")
+    @classmethod
+    def _readable(cls, cut: str | None) -> str | None:
+        return None if cut is None else _checked(lambda: parse_cut(cut)).text
 
     @field_validator("keep", mode="before")
     @classmethod

@@ -166,7 +166,7 @@ class Study(Section):
             raise StudyError(sentence(error)) from None
 
     def load_data(self) -> Dataset:
-        """The study's data. A relative path in `data.source` counts from the working directory here.
+        """The study's data. A relative path in `data` counts from the working directory here.
 
         Raises:
             pruning_core.datasets.DataError: the data cannot be used.

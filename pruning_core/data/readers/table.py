@@ -1,41 +1,142 @@
-"""What a reader is given and what it gives back."""
+"""What a reader is given, and what it gives back: the columns of an open file, read when they are asked for."""
 
-from collections.abc import Callable, Sequence
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import PurePosixPath
 
 import numpy as np
+
+REMOTE = "://"
+
+
+def path_of(where: str) -> PurePosixPath:
+    """A path, or that of a URL without its query.
+
+    >>> path_of("https://zenodo.org/a.csv?download=1").suffix
+    '.csv'
+    """
+    return PurePosixPath(where.partition("?")[0] if where.startswith("http") else where)
+
+
+def in_natural_order(names: Sequence[str]) -> Sequence[str]:
+    """Alphabetical names with their numbers in order, others as they are.
+
+    HDF5 groups, and RNTuples that uproot wrote, forget the order of their columns and list them by the alphabet.
+
+    >>> in_natural_order(["x1", "x10", "x2"])
+    ['x1', 'x2', 'x10']
+    >>> in_natural_order(["x2", "x10", "x1"])
+    ['x2', 'x10', 'x1']
+    """
+    if list(names) != sorted(names):
+        return names
+    return sorted(names, key=_runs)
+
+
+def _runs(name: str) -> list[int | str]:
+    """Text, number, text and so on."""
+    return [int(run) if place % 2 else run for place, run in enumerate(re.split(r"(\d+)", name))]
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file to read: where it is, what the study file calls it, and the column with the labels."""
+    """A file to read.
 
-    path: Path
+    ``where`` is its path or an fsspec URL, ``inner`` what lies behind the colon (a tree, a group), ``given`` what the
+    study file calls it under ``key``, and ``label`` the class of its rows where the source says it.
+    """
+
+    where: str
     given: str
-    target: str
+    inner: str = ""
+    key: str = "data.source"
+    label: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.key} = {self.given!r}"
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is reached by fsspec."""
+        return REMOTE in self.where
 
 
 @dataclass(frozen=True)
-class Table:
-    """A source as read: ``values`` (rows, F) float64, NaN where one is missing; ``labels`` (rows,) int.
+class Column:
+    """A value per row: numbers or truth values in the file's own type, NaN where a float is missing, or text.
 
-    ``classes`` are what the labels number, in order; ``dtypes`` are the columns' types in pandas' words.
+    Text is an array of `str` objects, None where it is missing. ``dtype`` is the type in pandas' words.
     """
 
-    name: str
     values: np.ndarray
-    feature_names: Sequence[str]
-    dtypes: Sequence[str]
-    labels: np.ndarray
-    classes: Sequence[Any]
+    dtype: str
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes as text."""
-        return tuple(map(str, self.classes))
+    def text(self) -> bool:
+        """Whether it holds text, or anything else that is no number."""
+        return bool(self.values.dtype.kind == "O")
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The values as (rows,) float64, each missing one the same NaN."""
+        numbers = self.values.astype(np.float64)
+        numbers[np.isnan(numbers)] = np.nan
+        return numbers
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
-Reader = Callable[[FileSource], Table]
-"""Reads a file that exists; raises `DataError` where it cannot be used."""
+@dataclass(frozen=True)
+class Lists:
+    """Several numbers per row: those of row i are ``content[offsets[i]:offsets[i + 1]]``."""
+
+    content: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of_lengths(cls, content: np.ndarray, lengths: np.ndarray) -> "Lists":
+        """Lists of these lengths, one after the other."""
+        return cls(content, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+    def element(self, index: int) -> Column:
+        """Element ``index`` of each row, NaN where the list is shorter."""
+        dtype = np.dtype(np.float32 if self.content.dtype == np.float32 else np.float64)
+        long_enough = np.diff(self.offsets) > index
+        values = np.full(len(self), np.nan, dtype=dtype)
+        values[long_enough] = self.content[self.offsets[:-1][long_enough] + index]
+        return Column(values, dtype.name)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+class Columns(ABC):
+    """The columns of an open file.
+
+    ``names`` are all columns in the order of the file; ``lists`` those of several numbers per row; ``others`` those
+    that cannot be read, with the name of their type.
+    """
+
+    names: Sequence[str]
+    rows: int
+    lists: Collection[str] = ()
+    others: Mapping[str, str] = {}
+
+    @abstractmethod
+    def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
+        """These columns one after the other, none of them in memory before it is asked for where the format allows."""
+
+
+class Arrays(Columns):
+    """Columns that are in memory."""
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self.columns = columns
+        self.names = list(columns)
+        self.rows = len(next(iter(columns.values()))) if columns else 0
+
+    def read(self, names: Sequence[str]) -> Iterator[Column]:
+        yield from (self.columns[name] for name in names)

@@ -32,7 +32,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({}, {"split": (0.8, 0.2, 0.0)}, ["data.split", "above 0"]),
     ({}, {"split": (0.8, 0.2)}, ["data.split", "three"]),
     ({}, {"split_seed": -1}, ["data.split_seed = -1", "0 ... 4294967295"]),
-    ({}, {"impute": "median"}, ["data.impute", "'median'", "'mean'"]),
+    ({}, {"impute": "mode"}, ["data.impute", "'mode'", "'mean'", "'median'"]),
 ]
 
 

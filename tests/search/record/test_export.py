@@ -64,7 +64,7 @@ def masked_logits(recorded: RecordedTrial, output: Path, replica: int) -> Tensor
 def raw_validation(recorded: RecordedTrial, columns: list[str]) -> np.ndarray:
     """The kept columns of the validation part as they stand in the file, (B, n) float32."""
     data = recorded.study.load_data()
-    frame = pd.read_csv(recorded.study.data.source)
+    frame = pd.read_csv(str(recorded.study.data.source))
     values = (frame[list(data.feature_names)].to_numpy(np.float64) - data.mean.numpy()) / data.scale.numpy()
     rows = [int(np.abs(values - x).max(1).argmin()) for x in data.validation.x.numpy()]
     return frame[columns].to_numpy(np.float32)[rows]

@@ -168,6 +168,19 @@ def test_columns_of_a_file_keep_their_names_types_and_gaps(tracking: Tracking, t
     assert np.array_equal(model.predict(filled.drop(columns="kind")), predicted)
 
 
+def test_placeholders_are_filled_as_the_study_filled_them(tracking: Tracking, tmp_path: Path, load: Load) -> None:
+    frame = table().fillna({"grösse": -999.0, "noise": -999.0})
+    frame.to_csv(tmp_path / "cheese.csv", index=False)
+    data = load_dataset("cheese.csv", target="kind", missing=[-999], impute="median", folder=tmp_path)
+    tracking.log_model(0, replace(trained(data), inputs=("count", "grösse")), data, "median")
+    model = load(tmp_path, "models:/study/1")
+    assert data.filling is not None
+    median = data.filling[data.feature_names.index("grösse")].item()
+    assert median != data.mean[data.feature_names.index("grösse")].item()
+    rows = frame.drop(columns="kind")
+    assert np.array_equal(model.predict(rows), model.predict(rows.replace({"grösse": {-999.0: median}})))
+
+
 def test_gaps_are_refused_where_the_study_did_not_fill_them(tracking: Tracking, tmp_path: Path, load: Load) -> None:
     table().dropna().to_csv(tmp_path / "cheese.csv", index=False)
     data = load_dataset("cheese.csv", target="kind", folder=tmp_path)

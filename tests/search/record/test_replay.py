@@ -298,4 +298,4 @@ def test_the_tracking_uri_of_the_environment_counts(
     assert recorded.name == "stepped #0"
     assert recorded.search == "cellar"
     assert recorded.config.lambda_start == 1e6
-    assert os.path.isabs(recorded.study.data.source)
+    assert os.path.isabs(str(recorded.study.data.source))

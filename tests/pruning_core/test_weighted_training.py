@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from quick_runs import MARKOV, assert_same, start
 from torch import Tensor
 
-from pruning_core.data import Dataset
+from pruning_core.data import Dataset, Part
+from pruning_core.data.weights import for_training
 from pruning_core.tasks import cross_entropy, cross_entropy_and_gradient
 
 
@@ -68,3 +69,17 @@ def test_negative_weights_do_not_train(data: Dataset) -> None:
     weight[3] = -1
     with pytest.raises(ValueError, match="no negative weights"):
         start(weighted(data, weight))
+
+
+def test_rows_of_negative_weight_are_left_out_and_balanced_classes_count_alike() -> None:
+    part = Part(torch.arange(6.0)[:, None], torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([1.0, -1, 3, 6, 2, 0]))
+    kept = for_training(part, None)
+    assert kept.x[:, 0].tolist() == [0, 2, 3, 4, 5]
+    assert kept.weight is not None
+    assert kept.weight.tolist() == [1, 3, 6, 2, 0]
+    balanced = for_training(part, "balanced").weight
+    assert balanced is not None
+    assert balanced.tolist() == pytest.approx([1.5, 4.5, 4.5, 1.5, 0])
+    by_rows = for_training(Part(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1])), "balanced").weight
+    assert by_rows is not None
+    assert by_rows.tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])

@@ -1,0 +1,132 @@
+"""Which columns are inputs: names, globs and elements of lists, less those that have another role."""
+
+import fnmatch
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from pruning_core.data.dataset import DataError
+from pruning_core.data.readers import Columns
+from pruning_core.data.spec import DataSpec
+from pruning_core.data.wording import hint, some
+
+GLOB = re.compile(r"[*?\[]")
+ELEMENTS = re.compile(r"(.+)\[(?:(\d+)|(\d*):(\d+))\]")
+MOST_ELEMENTS = 1000
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A column, or an element of each row's list in it."""
+
+    column: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.column if self.index is None else f"{self.column}[{self.index}]"
+
+
+def choose(spec: DataSpec, roles: Mapping[str, str], columns: Columns, where: str) -> list[Pick]:
+    """The inputs, in the order in which `features` names them, those of a glob in the file's.
+
+    Args:
+        spec: says which.
+        roles: the columns that are no inputs, with the key that gives each its role.
+        columns: of the file.
+        where: the file as the study calls it, for messages.
+
+    Raises:
+        DataError: a name or glob fits no column, or one that cannot be an input.
+    """
+    excluded = {name for pattern in spec.exclude for name in _excluded(pattern, columns, where)}
+    if spec.features is None:
+        picks = [Pick(name) for name in columns.names if name not in roles]
+    else:
+        chosen = (pick for pattern in spec.features for pick in _picked(pattern, roles, columns, where))
+        picks = list(dict.fromkeys(chosen))
+    picks = [pick for pick in picks if not {pick.column, str(pick)} & excluded]
+    if lists := [pick.column for pick in picks if pick.index is None and pick.column in columns.lists]:
+        first = lists[0]
+        raise DataError(
+            f"data.features must name elements of lists, and every row of {where!r} has a list in {some(lists)}: "
+            f"{first}[0] is the first one, {first}[:3] are the first three; data.exclude leaves it out"
+        )
+    if others := [pick.column for pick in picks if pick.column in columns.others]:
+        kinds = some(f"{name} ({columns.others[name]})" for name in others)
+        raise DataError(
+            f"data.features: columns must hold numbers, text or lists of numbers, unlike {kinds} of {where!r}; "
+            "leave them out with data.exclude"
+        )
+    return picks
+
+
+def check_column(key: str, name: str, columns: Columns, where: str) -> None:
+    """Refuses the name of a column that is not there, or does not hold one value per row."""
+    if name not in columns.names:
+        raise DataError(
+            f"{key} = {name!r} must be a column of {where!r}, which has {some(columns.names)}"
+            f"{hint(name, columns.names)}"
+        )
+    if name in columns.lists or name in columns.others:
+        what = "a list of numbers" if name in columns.lists else columns.others[name]
+        raise DataError(f"{key} = {name!r} must hold one value per row, and holds {what} in {where!r}")
+
+
+def _excluded(pattern: str, columns: Columns, where: str) -> Iterator[str]:
+    """The columns that a name or glob leaves out, or the elements."""
+    if pattern in columns.names:
+        yield pattern
+    elif elements := _elements(pattern, columns):
+        yield from map(str, elements)
+    elif found := fnmatch.filter(columns.names, pattern):
+        yield from found
+    else:
+        raise _no_match("data.exclude", pattern, columns, where)
+
+
+def _picked(pattern: str, roles: Mapping[str, str], columns: Columns, where: str) -> Iterator[Pick]:
+    """The columns or elements that one entry of `features` names; globs pass over those with another role."""
+    if pattern in roles:
+        raise DataError(f"data.features = {pattern!r} must not be an input, as it is {roles[pattern]}")
+    if pattern in columns.names:
+        yield Pick(pattern)
+    elif match := ELEMENTS.fullmatch(pattern):
+        base = match.group(1)
+        if base in columns.names and base not in columns.lists:
+            raise DataError(
+                f"data.features = {pattern!r}: {base} of {where!r} must hold lists, and holds one value per row"
+            )
+        if not (elements := _elements(pattern, columns)):
+            raise _no_match("data.features", pattern, columns, where)
+        yield from elements
+    elif found := _globbed(pattern, columns.names):
+        yield from (Pick(name) for name in found if name not in roles)
+    else:
+        raise _no_match("data.features", pattern, columns, where)
+
+
+def _elements(pattern: str, columns: Columns) -> list[Pick]:
+    """`Jet_p?[:2]` as Jet_pt[0], Jet_pt[1], Jet_px[0] and so on; empty where it names no element of a list."""
+    match = ELEMENTS.fullmatch(pattern)
+    if match is None:
+        return []
+    base, index, first, end = match.groups()
+    start, stop = (int(index), int(index) + 1) if index else (int(first or 0), int(end))
+    if not start < stop <= MOST_ELEMENTS:
+        raise DataError(
+            f"data.features = {pattern!r} must name at least one element, and none beyond the {MOST_ELEMENTS}th"
+        )
+    lists = [name for name in columns.names if name in columns.lists]
+    return [Pick(name, i) for name in _globbed(base, lists) for i in range(start, stop)]
+
+
+def _globbed(pattern: str, names: Collection[str]) -> list[str]:
+    if pattern in names:
+        return [pattern]
+    return fnmatch.filter(names, pattern) if GLOB.search(pattern) else []
+
+
+def _no_match(key: str, pattern: str, columns: Columns, where: str) -> DataError:
+    base = match.group(1) if (match := ELEMENTS.fullmatch(pattern)) else pattern
+    what, known = "match" if GLOB.search(base) else "be", hint(base, columns.names)
+    return DataError(f"{key} = {pattern!r} must {what} a column of {where!r}, which has {some(columns.names)}{known}")

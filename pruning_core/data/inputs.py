@@ -1,0 +1,142 @@
+"""The inputs of the rows, read column by column into the parts of the split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pruning_core.data.columns import Pick
+from pruning_core.data.dataset import DataError
+from pruning_core.data.encode import one_hot
+from pruning_core.data.readers import Column
+from pruning_core.data.rows import Rows, pick_columns
+from pruning_core.data.sources import OpenFile
+from pruning_core.data.spec import DataSpec
+from pruning_core.data.wording import some
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``x_parts`` are the raw values of each part, (rows, F) float64, NaN where one is missing.
+
+    ``dtypes`` are the columns' types in pandas' words.
+    """
+
+    names: list[str]
+    dtypes: list[str]
+    x_parts: list[np.ndarray]
+
+
+def read_inputs(spec: DataSpec, files: Sequence[OpenFile], picks: Sequence[Pick], rows: Rows, given: str) -> Inputs:
+    """Reads these columns of all files.
+
+    Args:
+        spec: says what stands for a missing value, and whether text may be an input.
+        files: opened.
+        picks: the columns, and elements of lists.
+        rows: which ones are kept, and in which part each lies.
+        given: the source, for messages.
+
+    Raises:
+        DataError: a column holds text.
+    """
+    filling = _Filling(spec, list(map(str, picks)), rows)
+    start = 0
+    for each, kept, count in zip(files, rows.kept, rows.counts, strict=True):
+        places = filling.places(start, count)
+        for pick, column in pick_columns(each, picks):
+            filling.fill(str(pick), column if kept is None else Column(column.values[kept], column.dtype), places)
+        start += count
+    return filling.filled(given)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Rows of a file that lie in a part: which ones of the file, and where in the part."""
+
+    part: int
+    local: np.ndarray
+    slots: slice
+
+
+class _Filling:
+    """The parts' arrays while columns arrive; text waits until all of it is there."""
+
+    def __init__(self, spec: DataSpec, names: Sequence[str], rows: Rows) -> None:
+        self.spec, self.rows = spec, rows
+        self.position = {name: i for i, name in enumerate(names)}
+        self.dtypes = [""] * len(names)
+        self.x_parts = [np.zeros((len(part), len(names))) for part in rows.parts]
+        self.text: dict[str, list[np.ndarray]] = {}
+        self.numbers: set[str] = set()
+
+    def places(self, start: int, count: int) -> list[_Place]:
+        """Where the rows of the file that begins with row `start` belong."""
+        found = []
+        for number, part in enumerate(self.rows.parts):
+            first, end = np.searchsorted(part, [start, start + count])
+            found.append(_Place(number, part[first:end] - start, slice(first, end)))
+        return found
+
+    def fill(self, name: str, column: Column, places: Sequence[_Place]) -> None:
+        """Takes a column of a file."""
+        position = self.position[name]
+        self.dtypes[position] = self.dtypes[position] or column.dtype
+        if column.text:
+            parts = self.text.setdefault(name, [np.full(len(part), None, dtype=object) for part in self.rows.parts])
+            for place in places:
+                parts[place.part][place.slots] = column.values[place.local]
+            return
+        self.numbers.add(name)
+        values, absent = column.numbers, _equal_to_any(column.values, self.spec.missing)
+        if absent.any():
+            values[absent] = np.nan
+            self.dtypes[position] = "float64"  # a whole number cannot be missing
+        for place in places:
+            self.x_parts[place.part][place.slots, position] = values[place.local]
+
+    def filled(self, given: str) -> Inputs:
+        """All columns, text among them as inputs of 0 and 1."""
+        if both := [name for name in self.text if name in self.numbers]:
+            raise DataError(
+                f"data.source = {given!r} must have the same columns in all files, and {some(both)} is text in some "
+                "only"
+            )
+        names = list(self.position)
+        if not self.text:
+            return Inputs(names, self.dtypes, self.x_parts)
+        if self.spec.encode is None:
+            text = list(self.text)
+            first = self._first_text(text[0])
+            example = f" ({text[0]} begins with {first!r})" if first is not None else ""
+            raise DataError(
+                f"data.source = {given!r} must have numeric feature columns only, unlike {some(text)}{example}"
+            )
+        return self._encoded(names)
+
+    def _first_text(self, name: str) -> str | None:
+        rows = np.concatenate(self.rows.parts)
+        text = np.concatenate(self.text[name])[np.argsort(rows)]
+        return next((value for value in text if value is not None), None)
+
+    def _encoded(self, names: Sequence[str]) -> Inputs:
+        pieces: list[tuple[list[str], list[str], list[np.ndarray]]] = []
+        for position, name in enumerate(names):
+            if name in self.text:
+                inputs, parts = one_hot(name, self.text[name])
+                pieces.append((inputs, ["float64"] * len(inputs), parts))
+            else:
+                pieces.append(([name], [self.dtypes[position]], [x[:, position : position + 1] for x in self.x_parts]))
+        return Inputs(
+            [name for inputs, _, _ in pieces for name in inputs],
+            [dtype for _, dtypes, _ in pieces for dtype in dtypes],
+            [np.concatenate([parts[i] for _, _, parts in pieces], axis=1) for i in range(len(self.x_parts))],
+        )
+
+
+def _equal_to_any(values: np.ndarray, numbers: Sequence[float]) -> np.ndarray:
+    """Which values are one of the numbers, as the type of the values has them: float32 has no -99.9 of float64."""
+    found = np.zeros(len(values), dtype=bool)
+    for number in numbers:
+        found |= values == (values.dtype.type(number) if values.dtype.kind == "f" else number)
+    return found

@@ -1,0 +1,125 @@
+"""Which files a source names: paths, globs, URLs, the tree or group behind a colon, files by class and by part."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pruning_core.data.dataset import DataError
+from pruning_core.data.readers import NAMED_SETS, READERS, Columns, FileSource, filesystem, kind_of, open_columns
+from pruning_core.data.readers.table import REMOTE
+from pruning_core.data.spec import Paths
+from pruning_core.data.wording import hint, some
+
+INNER = re.compile(r"(.+\.(?:root|h5|hdf5))(?::/?(.+))", re.IGNORECASE)
+GLOB = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file and its columns, and which part of the split its rows belong to where files make the split."""
+
+    file: FileSource
+    columns: Columns
+    part: int = 0
+
+
+def open_source(source: Paths | Mapping[str, Paths], folder: Path, key: str = "data.source") -> list[OpenFile]:
+    """Every file of a source, opened: of several classes in the sorted order of their names.
+
+    Args:
+        source: as in `DataSpec`.
+        folder: what relative paths count from.
+        key: of the study file, for messages.
+
+    Raises:
+        DataError: a file is missing, named twice, or cannot be read.
+    """
+    if isinstance(source, str) and source in NAMED_SETS and key == "data.source":
+        return [OpenFile(FileSource(source, source), NAMED_SETS[source]())]
+    files = list(_files(source, folder, key))
+    refuse_twice(files)
+    return [OpenFile(file, open_columns(file)) for file in files]
+
+
+def refuse_twice(files: list[FileSource]) -> None:
+    """Refuses a file that is named in two places."""
+    seen: dict[tuple[str, str], FileSource] = {}
+    for file in files:
+        place = (file.where if file.remote else str(Path(file.where).resolve()), file.inner)
+        if place in seen:
+            keys = dict.fromkeys((seen[place].key, file.key))
+            raise DataError(f"{' and '.join(keys)} must name every file once, and {file.given!r} is named twice")
+        seen[place] = file
+
+
+def _files(source: Paths | Mapping[str, Paths], folder: Path, key: str) -> Iterator[FileSource]:
+    if not isinstance(source, Mapping):
+        yield from _addressed(source, folder, key, None)
+        return
+    if len(source) < 2:
+        raise DataError(f"{key} = {dict(source)} must name the files of at least 2 classes")
+    for label, paths in sorted((str(label), paths) for label, paths in source.items()):
+        yield from _addressed(paths, folder, f"{key}.{label}", label)
+
+
+def _addressed(paths: Paths, folder: Path, key: str, label: str | None) -> Iterator[FileSource]:
+    addresses = [paths] if isinstance(paths, str) else list(paths)
+    if not addresses:
+        raise DataError(f"{key} = [] must name at least one file")
+    for address in addresses:
+        yield from _found(address, folder, key, label)
+
+
+def _found(address: str, folder: Path, key: str, label: str | None) -> Iterator[FileSource]:
+    """The files behind one address: more than one only where it is a glob."""
+    path, inner = address, ""
+    if not (folder / address).is_file() and (match := INNER.fullmatch(address)):
+        path, inner = match.groups()
+    where = path if REMOTE in path else str(folder / path)
+    if kind_of(path) is None and not GLOB.search(path):
+        *types, last = READERS
+        named = f"one of {', '.join(NAMED_SETS)} or " if key == "data.source" else ""
+        raise DataError(
+            f"{key} = {address!r} must be {named}a file that ends in {', '.join(types)} or {last}"
+            f"{hint(address, NAMED_SETS)}"
+        )
+    file = FileSource(where, address, inner, key, label)
+    if file.remote:
+        yield from _found_remote(file)
+    elif Path(where).is_file():
+        yield file
+    elif GLOB.search(path):
+        root, pattern = _root_and_pattern(where)
+        yield from _matches(file, sorted(str(match) for match in root.glob(pattern) if match.is_file()))
+    else:
+        raise DataError(f"{key} = {address!r} must be a file that exists, and there is none at {where}")
+
+
+def _found_remote(file: FileSource) -> Iterator[FileSource]:
+    system = filesystem(file)
+    if file.where.startswith("http") or not GLOB.search(file.where):
+        yield file
+        return
+    try:
+        found = sorted(system.unstrip_protocol(match) for match in system.glob(file.where))
+    except OSError as error:
+        raise DataError(f"{file} cannot be listed: {error}") from error
+    yield from _matches(file, found)
+
+
+def _matches(pattern: FileSource, found: list[str]) -> Iterator[FileSource]:
+    if not found:
+        raise DataError(f"{pattern} must match at least one file, and there is none at {pattern.where}")
+    if unknown := [PurePosixPath(match).name for match in found if kind_of(match) is None]:
+        raise DataError(f"{pattern} must match files of known types only, unlike {some(unknown)}")
+    for match in found:
+        given = match + (f":{pattern.inner}" if pattern.inner else "")
+        yield FileSource(match, given, pattern.inner, pattern.key, pattern.label)
+
+
+def _root_and_pattern(where: str) -> tuple[Path, str]:
+    """The folder above the first part of a path that is a pattern, and the rest of the path."""
+    parts = Path(where).parts
+    first = next(i for i, part in enumerate(parts) if GLOB.search(part))
+    return Path(*parts[:first]), str(PurePosixPath(*parts[first:]))
