@@ -17,7 +17,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler.sdk import bootstrap_config
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,7 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     """The project's wheel, built from a copy so that the checkout stays clean."""
     source = tmp_path_factory.mktemp("source")
     shutil.copy(ROOT / "pyproject.toml", source)
-    for package in PACKAGES:
+    for package in (*PACKAGES, "benchmarks"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     build = "from setuptools.build_meta import build_wheel; build_wheel('.')"
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
@@ -78,7 +78,7 @@ def test_every_study_file_ships(wheel: zipfile.ZipFile) -> None:
     assert studies <= set(wheel.namelist())
 
 
-@pytest.mark.parametrize("package", ["pruning_core", "search"])
+@pytest.mark.parametrize("package", ["pruning_core", "search", "benchmarks"])
 def test_every_file_of_a_package_ships(package: str, wheel: zipfile.ZipFile) -> None:
     files = {
         path.relative_to(ROOT).as_posix()
@@ -100,8 +100,7 @@ def commands(config: dict[str, Any], node: str) -> str:
 
 
 def test_the_cluster_file_passes_rays_own_schema() -> None:
-    prepared = prepare_config(CLUSTER)
-    validate_config(prepared)
+    prepared = bootstrap_config(CLUSTER, no_config_cache=True)
     assert prepared["max_workers"] == len(CLUSTER["provider"]["worker_ips"])
 
 
