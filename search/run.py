@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.data import Dataset
+from pruning_core.data import Dataset, check_keep
 from search.record import settings as record_settings
 from search.stores.addresses import Places, Stored, places, without_password
 from search.stores.process import process_settings
 from search.study import Study, StudyError, load_study
+from search.study.files import read_study
 from search.train import settings as train_settings
 from search.trials.trial import SearchEnding
 from search.trials.watcher import Watcher
@@ -79,11 +80,14 @@ def run_study(
     """
     started = time.monotonic()
     study = _with_trials(_as_study(study), trials)
-    data = data or study.load_data()
-    watcher = _terminal() if progress else Watcher()
-    watcher.warn(*study.warnings, *data.warnings)
-    where = places(Path(output), storage, tracking_uri)
     with settings():
+        if data is None:
+            data = study.load_data()
+        else:
+            check_keep(data, max(study.data.keeps))
+        watcher = _terminal() if progress else Watcher()
+        watcher.warn(*study.warnings, *data.warnings)
+        where = places(Path(output), storage, tracking_uri)
         from search.train.cluster import started_ray
 
         with started_ray(study, data, where.output, address) as ray_is_up:
@@ -125,7 +129,7 @@ def _as_study(study: Study | Mapping[str, Any] | Path | str) -> Study:
     if isinstance(study, Study):
         return study
     if isinstance(study, Mapping):
-        return Study.read(study)
+        return read_study(study)
     return load_study(Path(study))
 
 
@@ -133,7 +137,7 @@ def _with_trials(study: Study, trials: int | None) -> Study:
     if trials is None:
         return study
     document = study.model_dump(mode="json")
-    return Study.read({**document, "search": {**document["search"], "trials": trials}}, study.text)
+    return read_study({**document, "search": {**document["search"], "trials": trials}}, text=study.text)
 
 
 def _terminal() -> Watcher:

@@ -5,7 +5,7 @@ is a `StudyError`, one sentence that names the key, the value and what is allowe
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
         if key in TrialConfig.model_fields:
             key = f"space.{key}" if in_space else HOMES.get(key, f"space.{key}")
         _set(document, key, value)
-    return _validate(path, text, document)
+    return read_study(document, path.parent, text)
 
 
 def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialConfig]:
@@ -57,7 +57,7 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
             hyperparameters[key] = value
         else:
             _set(document, HOMES.get(key, key), value)
-    study = _validate(path, text, document)
+    study = read_study(document, path.parent, text)
     return study, study.trial_config(hyperparameters)
 
 
@@ -104,14 +104,26 @@ def _set(document: dict[str, Any], key: str, value: object) -> None:
     place[leaf] = value
 
 
-def _validate(path: Path, text: str, document: dict[str, Any]) -> Study:
+def read_study(document: Mapping[str, Any], folder: Path = Path(), text: str = "") -> Study:
+    """The study that stands in a document.
+
+    Args:
+        document: what a study file holds.
+        folder: from which relative paths of files count.
+        text: the study file, if there is one.
+
+    Raises:
+        StudyError: the document is wrong.
+    """
+    document = dict(document)
     data = document.get("data")
     if isinstance(data, dict):
+        data = document["data"] = dict(data)
         if "source" in data:
-            data["source"] = _from_folder(data["source"], path.parent)
+            data["source"] = _from_folder(data["source"], folder)
         split = data.get("split")
         if isinstance(split, dict) and set(split) == {"validation", "test"}:
-            data["split"] = _from_folder(split, path.parent)
+            data["split"] = _from_folder(split, folder)
     try:
         return Study.read(document, text)
     except ValidationError as error:

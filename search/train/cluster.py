@@ -58,6 +58,8 @@ def started_ray(study: Study, data: Dataset, output: Path, address: str | None) 
     Raises:
         StudyError: this place cannot run the study.
     """
+    if ray.is_initialized():
+        raise StudyError("this process uses Ray already: call ray.shutdown() first, or search in another process")
     with ThreadPoolExecutor(1) as thread:
         try:
             if address is None:
