@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,14 +44,17 @@ class ArrowColumns(Columns):
         else:
             yield self.file.where
 
+    @abstractmethod
     def _open(self, place: Any) -> tuple[Any, int]:
-        raise NotImplementedError
+        """The schema of the file, and how many rows it has."""
 
+    @abstractmethod
     def _array(self, place: Any, name: str) -> Any:
-        raise NotImplementedError
+        """A column of lists, as Arrow has it."""
 
+    @abstractmethod
     def _series(self, place: Any, name: str) -> Any:
-        raise NotImplementedError
+        """A column as pandas reads it."""
 
 
 class ParquetColumns(ArrowColumns):
