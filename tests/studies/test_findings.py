@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from jinja2 import meta
@@ -81,7 +82,10 @@ def test_every_planned_search_is_a_valid_study_and_every_study_is_planned(tmp_pa
         assert {s.study for s in searches} == {path.stem for path in STUDIES.glob("*.yaml")}
 
 
-def test_the_page_asks_only_for_numbers_that_are_gathered() -> None:
+def test_the_page_asks_only_for_numbers_that_are_gathered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From stand-ins for the searches, which take an hour: which names there are does not depend on them."""
+    for name in ("evidence", "read_result", "read_trials", "sampler_seeds", "load_dataset"):
+        monkeypatch.setattr(findings, name, MagicMock())
+    numbers = findings.gather(tmp_path, {"digits": MagicMock()}, MagicMock(), MagicMock(), quick=True)
     asked = meta.find_undeclared_variables(findings.environment().parse((STUDIES / findings.TEMPLATE).read_text()))
-    code = Path(findings.__file__).read_text()
-    assert all(f'"{name}":' in code for name in asked - {"figures", "minutes"})
+    assert asked - {"figures", "minutes"} <= set(numbers)
