@@ -146,12 +146,21 @@ def _to_be_resumed(study: Study, store: BaseStorage, places: Places, essence: Ma
         raise StudyError(f"nothing to resume: {places.output} holds no search of the study {study.name} in {where}")
     found = optuna.load_study(study_name=mine[-1], storage=store)
     before = found.user_attrs.get("study", essence)
-    if changed := [key for key, value in essence.items() if before.get(key) != value]:
+    if changed := [key for key, value in essence.items() if _differs(before.get(key), value)]:
         raise StudyError(
             f"cannot resume {mine[-1]}: {', '.join(changed)} changed since it was started; "
             "start a new search without --resume"
         )
     return Ledger(found, store)
+
+
+def _differs(before: Any, now: Any) -> bool:
+    """Whether a part of a study changed; a key of which an earlier version knew nothing has not."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return any(_differs(before[key], value) for key, value in now.items() if key in before) or bool(
+            before.keys() - now
+        )
+    return bool(before != now)
 
 
 def _labels(name: str, count: int) -> list[str]:

@@ -120,6 +120,17 @@ def test_reading_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
     assert (tmp_path / "optuna.db").read_bytes() == before
 
 
+def test_a_search_of_a_version_that_knew_fewer_keys_is_resumed(tmp_path: Path, data: Dataset) -> None:
+    where = Places(tmp_path, f"sqlite:///{tmp_path}/optuna.db", "")
+    ledger = open_ledger(a_study(), data, where, resume=False)
+    essence = ledger.study.user_attrs["study"]
+    del essence["data"]["cut"], essence["search"]["objective"]
+    ledger.study.set_user_attr("study", essence)
+    assert open_ledger(a_study(), data, where, resume=True).label == "s"
+    with pytest.raises(StudyError, match="cannot resume s: training changed"):
+        open_ledger(a_study(training={"epochs": 7}), data, where, resume=True)
+
+
 def test_a_search_is_run_by_one_process_at_a_time(tmp_path: Path) -> None:
     folder = search_folder(tmp_path, "s")
     folder.mkdir(parents=True)
