@@ -1,6 +1,6 @@
 """What the trials of a search say, in numbers and in sentences: intervals, the Pareto front, rules, the opening.
 
-Pure functions of what `search.results` has read; a sentence says no more than its numbers carry.
+Pure functions of what `search_record` has read; a sentence says no more than its numbers carry.
 """
 
 from collections import Counter
