@@ -29,10 +29,6 @@ PRUNING = {
     "metrics.`active`": 75,
     "metrics.`complete`": 85,
 }
-SCHEDULE = {
-    f"params.`{name}`": 110
-    for name in ("alpha", "mu", "lambda_start", "growth", "step_epochs", "plateau_threshold", "delta")
-}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ class SearchRecord:
     study: Mapping[str, Any]
     result: Mapping[str, Any]
     trials: tuple[LoggedTrial, ...]
-    unfinished: int
     parent: LoggedRun
     children: Mapping[int, LoggedRun]
     store: Store
@@ -104,7 +103,6 @@ def read_search(name: str, stored: Stored) -> SearchRecord:
         study=store.json(parent, "study.json") or ledger.study,
         result=store.json(parent, "search.json"),
         trials=tuple(_logged(t, children.get(t.number)) for t in ledger.trials if t.ending),
-        unfinished=sum(t.ending is None for t in ledger.trials),
         parent=parent,
         children=children,
         store=store,

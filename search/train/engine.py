@@ -182,11 +182,9 @@ class Engine:
 
     def _begin(self, member: Member) -> None:
         """Prepares a trial, or brings it back to its newest checkpoint."""
-        first_seed = member.order.terms.first_seed
         try:
             trial_config = TrialConfig.model_validate_json(member.order.hyperparameters)
-            seeds = range(first_seed, first_seed + trial_config.seeds)
-            member.run = train(trial_config, self.data, seeds, self.network, self.device)
+            member.run = train(trial_config, self.data, range(trial_config.seeds), self.network, self.device)
             stopped = restore(member.run, member.folder)
         except Exception:
             self._end(member, Report.failure(traceback.format_exc()))

@@ -20,7 +20,6 @@ class Terms:
         together: how many trials share a worker.
         stop_hopeless: whether a trial is given up that cannot come to a complete end any more.
         report_after: the seconds that pass before the next tenth of the epochs is reported.
-        first_seed: of each trial.
     """
 
     folder: str
@@ -31,7 +30,6 @@ class Terms:
     together: int = 1
     stop_hopeless: bool = False
     report_after: float = 0
-    first_seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ terms = st.builds(
     together=st.integers(1, 32),
     stop_hopeless=st.booleans(),
     report_after=st.floats(0, 60),
-    first_seed=st.integers(0, 2**40),
 )
 reports = st.builds(
     Report,
