@@ -24,7 +24,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.arithmetic import Shape, best_seconds
+from pruning_core.data import Part
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
+from pruning_core.metrics import BESIDE, measure
 from pruning_core.networks import GatedMLP
 from pruning_core.replicas import ReplicaRandom, Replicas
 
@@ -55,23 +57,23 @@ def epoch_seconds(replicas: int, device: str, seconds: float) -> float:
     """The shortest epoch of the inner loop with its two evaluations."""
     generator = torch.Generator().manual_seed(0)
 
-    def part(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def part(rows: int) -> Part:
         x = torch.randn(rows, SHAPE.features, generator=generator)
-        return x.to(device), torch.randint(SHAPE.classes, (rows,), generator=generator).to(device)
+        return Part(x, torch.randint(SHAPE.classes, (rows,), generator=generator)).to(device)
 
-    (x, y), (x_validation, y_validation) = part(STEPS * SHAPE.batch), part(VALIDATION_ROWS)
+    train, validation = part(STEPS * SHAPE.batch), part(VALIDATION_ROWS)
     stacked = Replicas(
         lambda: GatedMLP(SHAPE.features, SHAPE.classes, KEEP, (SHAPE.hidden,), 3.0), range(replicas), device
     )
     random = ReplicaRandom(range(replicas), device)
     config = cast(Any, CONFIG)
-    loop = InnerLoop.of(config, stacked, random, Rows(x, y, SHAPE.batch), optimizer_of(config, stacked))
+    loop = InnerLoop.of(config, stacked, random, Rows(train.x, train.y, SHAPE.batch), optimizer_of(config, stacked))
     alpha_R = torch.full((replicas,), 0.1, dtype=torch.float64, device=device)
 
     def epoch() -> None:
         loop.epoch(alpha_R)
         for pruned in (True, False):
-            stacked.accuracy(x_validation, y_validation, pruned)
+            measure(stacked.answers(validation, pruned), BESIDE)
 
     return best_seconds([epoch], seconds, device)[0]
 

@@ -11,6 +11,7 @@ import torch
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 from pruning_core.data import Dataset
+from pruning_core.metrics import ACCURACY
 from pruning_core.networks import GatedMLP
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import ReplicaRandom, Replicas
@@ -121,7 +122,7 @@ def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[i
                 optimizer.zero_grad()
                 loss_R.sum().backward()
                 optimizer.step()
-    accuracy_R = replicas.accuracy(data.validation.x.cpu(), data.validation.y.cpu(), pruned=True).tolist()
+    accuracy_R = ACCURACY.of(replicas.answers(data.validation.to("cpu"), pruned=True)).tolist()
     distance_R = ((gates_RN > 0).sum(1) - keep).abs().tolist()
     best = min(range(len(seeds)), key=lambda r: (distance_R[r], -accuracy_R[r]))
     return largest(gates_RN[best].detach().numpy(), keep)

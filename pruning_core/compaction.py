@@ -48,6 +48,7 @@ class PrunedReplica:
     Args:
         seed: that it was trained with.
         validation_accuracy, test_accuracy: under the hard mask, in [0, 1].
+        validation_score: what the training measured beside accuracy, or the accuracy; NaN if that was not noted.
         inputs: the names of the n columns that it takes, in this order, standardised.
         layers: as `describe` describes them.
         tensors: of the layers, `0.weight` and so on.
@@ -59,6 +60,7 @@ class PrunedReplica:
     inputs: tuple[str, ...]
     layers: list[dict[str, Any]]
     tensors: "dict[str, NDArray[np.float32]]"
+    validation_score: float = float("nan")
 
 
 @dataclass

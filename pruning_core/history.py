@@ -5,8 +5,8 @@ Legend: R replicas, E epochs, P pruners, N gates over all pruners.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class EpochRecord:
     `alpha`, `lambda_` and `mu` are those that the epoch trained with; everything about gates is as the epoch left
     them, and over all pruners. Accuracies are fractions of the validation part: `pruned_accuracy` under the hard mask,
     `full_accuracy` with the gates as they are. `acceptance` is the chain's fraction of accepted proposals (NaN without
-    a chain). `pruners` has a record for each pruner where there are several, and is empty where there is one.
+    a chain). `scores` has the other metrics by name, such as `pruned_auc`, as far as they were measured. `pruners` has
+    a record for each pruner where there are several, and is empty where there is one.
     """
 
     epoch: int
@@ -66,14 +67,21 @@ class EpochRecord:
     pruned_accuracy: Floats
     full_accuracy: Floats
     acceptance: Floats
+    scores: Mapping[str, Floats] = field(default_factory=dict)
     pruners: tuple[PrunerRecord, ...] = ()
+
+    def quantity(self, name: str) -> Floats:
+        """One of the quantities or of the scores."""
+        value: Floats = self.scores[name] if name in self.scores else getattr(self, name)
+        return value
 
     def of_pruner(self, index: int) -> PrunerRecord:
         """The record of one pruner."""
         return self.pruners[index] if self.pruners else PrunerRecord(self.active, self.fell, self.complete)
 
 
-QUANTITIES = tuple(f.name for f in fields(EpochRecord) if f.name not in ("epoch", "pruners"))
+QUANTITIES = tuple(f.name for f in fields(EpochRecord) if f.name not in ("epoch", "scores", "pruners"))
+STATES = ("pruned", "full")
 PRUNER_QUANTITIES = tuple(f.name for f in fields(PrunerRecord))
 
 
@@ -84,16 +92,22 @@ class History:
         config: the trial's configuration.
         seeds: one per replica.
         pruners: those of the network, in order.
+        metrics: the names of those that are measured beside accuracy.
 
     Attributes:
         names: one per gate, over all pruners.
+        beside: the scores of every record, by name: each metric under the hard mask and with the gates as they are.
     """
 
-    def __init__(self, config: TrialConfig, seeds: list[int], pruners: Sequence[PrunedUnits]) -> None:
+    def __init__(
+        self, config: TrialConfig, seeds: list[int], pruners: Sequence[PrunedUnits], metrics: Sequence[str] = ()
+    ) -> None:
         self.config = config
         self.seeds = seeds
         self.pruners = list(pruners)
         self.names = tuple(name for pruner in pruners for name in pruner.units)
+        self.metrics = ("accuracy", *metrics)
+        self.beside = tuple(f"{state}_{metric}" for metric in metrics for state in STATES)
         self.records: list[EpochRecord] = []
         self.gates: list[tuple[int, NDArray[np.float16]]] = []
         self.gate_stride = -(-len(seeds) * len(self.names) * config.epochs // GATE_NUMBERS)
@@ -103,8 +117,8 @@ class History:
         return len(self.records)
 
     def array(self, quantity: str) -> Floats:
-        """One quantity over the epochs so far, (E, R)."""
-        return np.stack([getattr(record, quantity) for record in self.records])
+        """One quantity, or one score, over the epochs so far, (E, R)."""
+        return np.stack([record.quantity(quantity) for record in self.records])
 
     def pruner_array(self, index: int, quantity: str) -> Floats:
         """One quantity of one pruner (`PRUNER_QUANTITIES`) over the epochs so far, (E, R)."""
@@ -118,6 +132,7 @@ class History:
             record = EpochRecord(
                 record.epoch,
                 **{q: np.where(settled_R, getattr(last, q), getattr(record, q)) for q in QUANTITIES},
+                scores={q: np.where(settled_R, last.scores[q], record.scores[q]) for q in self.beside},
                 pruners=tuple(
                     PrunerRecord(*(np.where(settled_R, getattr(old, q), getattr(new, q)) for q in PRUNER_QUANTITIES))
                     for old, new in zip(last.pruners, record.pruners, strict=True)
@@ -172,8 +187,10 @@ class History:
             "config": self.config.used(),
             "seeds": self.seeds,
             "outcome": _shares(self.outcomes()),
-            "pruned_accuracy": progress.summary(self.records[-1].pruned_accuracy),
-            "full_accuracy": progress.summary(self.records[-1].full_accuracy),
+            **{
+                name: progress.summary(self.records[-1].quantity(name))
+                for name in (f"{state}_{metric}" for metric in self.metrics for state in STATES)
+            },
             "completion_epoch": progress.completion_epochs(self.array("complete").astype(bool)),
             "drasticness": [float(d) for d in drasticness_PR.max(0)],
             "selected": selected,
@@ -210,7 +227,8 @@ class History:
 
         Uncompressed: a search writes them every few seconds, and compression would take longer than all the rest.
         """
-        arrays: dict[str, NDArray[Any]] = {q.rstrip("_"): self.array(q).astype(np.float32) for q in QUANTITIES}
+        quantities = (*QUANTITIES, *self.beside)
+        arrays: dict[str, NDArray[Any]] = {q.rstrip("_"): self.array(q).astype(np.float32) for q in quantities}
         if not self.config.chain:
             del arrays["acceptance"]
         arrays["epoch"] = np.array([record.epoch for record in self.records])
@@ -235,7 +253,9 @@ class History:
         """The records and gates as tensors and numbers."""
         several = range(len(self.pruners) if self.records and len(self.pruners) > 1 else 0)
         return {
-            "records": {q: torch.from_numpy(self.array(q)) for q in QUANTITIES} if self.records else {},
+            "records": {q: torch.from_numpy(self.array(q)) for q in (*QUANTITIES, *self.beside)}
+            if self.records
+            else {},
             "pruners": [
                 {q: torch.from_numpy(self.pruner_array(index, q)) for q in PRUNER_QUANTITIES} for index in several
             ],
@@ -245,14 +265,17 @@ class History:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes back to the state that `state_dict` described."""
+        """Goes back to the state that `state_dict` described; of a score that it lacks nothing is known then."""
         records = {q: values.cpu().numpy() for q, values in state["records"].items()}
         pruners = [{q: values.cpu().numpy() for q, values in of.items()} for of in state.get("pruners", [])]
         epochs = len(records["total_loss"]) if records else 0
+        unknown_ER = np.full((epochs, len(self.seeds)), np.nan)
+        scores = {q: records.pop(q, unknown_ER) for q in self.beside}
         self.records = [
             EpochRecord(
                 e + 1,
                 **{q: values[e] for q, values in records.items()},
+                scores={q: values[e] for q, values in scores.items()},
                 pruners=tuple(PrunerRecord(**{q: values[e] for q, values in of.items()}) for of in pruners),
             )
             for e in range(epochs)

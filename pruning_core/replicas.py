@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from pruning_core.data import Part
 from pruning_core.dropout import ReplicaDropout, use_replica_dropout
+from pruning_core.metrics import Answers, right_by_class, weights_by_class
 from pruning_core.networks import Backward, StackedForward
 from pruning_core.pruner import hard_mask, named_pruners
-from pruning_core.tasks import right_answers
 
 EVALUATION_ELEMENTS = 2**20  # a quarter as many do not use a core fully, four times as many leave its cache
 
@@ -198,25 +199,29 @@ class Replicas(StackedNetwork):
         )
 
     @torch.no_grad()
-    def accuracy(self, x: Tensor, y: Tensor, pruned: bool, weight: Tensor | None = None) -> Tensor:
-        """Fraction of rows classified correctly by each replica, (R,).
+    def answers(self, part: Part, pruned: bool, with_logits: bool = False) -> Answers:
+        """What the replicas say of the rows of a part, from which every metric follows.
 
         Args:
-            x: rows, (rows, F). y: their classes, (rows,).
+            part: rows, on the replicas' device.
             pruned: under the hard mask instead of the gates as they are.
-            weight: how much each row counts, (rows,); negative ones too.
+            with_logits: whether the outputs are to be kept, (R, rows, C) float32.
         """
         self.network.eval()
         masks = self.hard_masks() if pruned else None
-        right_R = torch.zeros(len(self), dtype=torch.float64, device=y.device)
-        x = x.flatten(1)
+        x, y = part.x.flatten(1), part.y
         rows_at_once = max(64, EVALUATION_ELEMENTS // (len(self) * max(64, x[0].numel())))
+        right_RC, sum_C, kept = torch.zeros(0), torch.zeros(0), []
         for start in range(0, len(y), rows_at_once):
             rows = slice(start, start + rows_at_once)
             logits_RBC = self.logits(x[rows], masks, shared=True)
-            right_R += right_answers(logits_RBC, y[rows], None if weight is None else weight[rows])
+            weight_B = None if part.weight is None else part.weight[rows]
+            weight_BC = weights_by_class(y[rows], logits_RBC.shape[2], weight_B)
+            right_RB = right_by_class(logits_RBC, y[rows], weight_BC)
+            right_RC, sum_C = (right_RC + right_RB, sum_C + weight_BC.sum(0)) if start else (right_RB, weight_BC.sum(0))
+            kept += [logits_RBC] if with_logits else []
         self.network.train()
-        return right_R / (len(y) if weight is None else weight.double().sum())
+        return Answers(right_RC, sum_C, torch.cat(kept, 1) if kept else None, y, part.weight)
 
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""

@@ -1,4 +1,4 @@
-"""What a network learns: classification. Its loss with the gradient, how outputs become answers and answers a score."""
+"""What a network learns: classification. Its loss with the gradient, and how outputs become answers."""
 
 import torch
 from torch import Tensor
@@ -38,18 +38,6 @@ def cross_entropy_and_gradient(
 def answers(logits_RBC: Tensor) -> Tensor:
     """The classes that the networks choose, (R, B): those with the largest logits, of equal ones any."""
     return logits_RBC.max(-1).indices
-
-
-def right_answers(logits_RBC: Tensor, y_B: Tensor, weight_B: Tensor | None = None) -> Tensor:
-    """How many rows each replica gets right, (R,), or the sum of their weights, in float64.
-
-    Args:
-        logits_RBC: the networks' outputs.
-        y_B: the rows' classes, the same for all replicas.
-        weight_B: how much each row counts; negative ones too.
-    """
-    right_RB = answers(logits_RBC) == y_B
-    return right_RB.sum(-1) if weight_B is None else (right_RB * weight_B.double()).sum(-1)
 
 
 def _mean_loss(log_RCB: Tensor, log_R1B: Tensor, smoothing: Tensor | float, weight_RB: Tensor | None = None) -> Tensor:

@@ -18,9 +18,10 @@ from torch import Tensor
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
 from pruning_core.data import Dataset, Part
 from pruning_core.gate_names import gate_names
-from pruning_core.history import QUANTITIES, EpochRecord, History, PrunedUnits, PrunerRecord
+from pruning_core.history import QUANTITIES, STATES, EpochRecord, History, PrunedUnits, PrunerRecord
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
 from pruning_core.joined import kind
+from pruning_core.metrics import ACCURACY, BESIDE, Metric, background_efficiency, measure
 from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
@@ -43,6 +44,7 @@ def train(
     seeds: Sequence[int],
     network: NetworkSpec | NetworkFactory = GATED_MLP,
     device: torch.device | str | None = None,
+    metric: Metric = ACCURACY,
 ) -> "Training":
     """Prepares the training of one replica per seed; iterate over the result to train.
 
@@ -52,11 +54,12 @@ def train(
         seeds: one per replica: initial weights, order of the batches and random numbers of the chain follow from it.
         network: how a network is built, or just a function that builds one; it needs at least one `Pruner`.
         device: `cuda` if there is one, else `cpu`, unless given.
+        metric: what is measured at each epoch's end beside accuracy and balanced accuracy.
 
     Returns:
         A `Training`: iterable over `EpochRecord`s, with `result()`, `state_dict()` and `accuracy()`.
     """
-    return Training(config, data, seeds, network, device)
+    return Training(config, data, seeds, network, device, metric)
 
 
 class Training:
@@ -69,9 +72,11 @@ class Training:
         seeds: Sequence[int],
         network: NetworkSpec | NetworkFactory = GATED_MLP,
         device: torch.device | str | None = None,
+        metric: Metric = ACCURACY,
     ) -> None:
         device = torch.device(device) if device is not None else default_device()
         self.config = config
+        self.metric = metric
         self.data = data.to(device)
         features, classes = len(data.feature_names), len(data.class_names)
         self.network = network if isinstance(network, NetworkSpec) else NetworkSpec(network)
@@ -86,7 +91,8 @@ class Training:
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         names = gate_names(self.replicas, train.x[:1].flatten(1), data.feature_names)
         pruners = [PrunedUnits(p.name, p.keep, of) for p, of in zip(self.replicas.pruners, names, strict=True)]
-        self.history = History(config, list(seeds), pruners)
+        beside = [each.name for each in self.metrics if each != ACCURACY]
+        self.history = History(config, list(seeds), pruners, beside)
         self.settled_R = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.settled_tensors: dict[str, Tensor] = {}
         self._remember_gates(epoch=0)
@@ -95,6 +101,11 @@ class Training:
     def kind(self) -> Hashable | None:
         """What runs must have in common to be trained in one batch (see `joined`); None for one that joins no other."""
         return kind(self.loop, self.network)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Everything that is measured, accuracy first."""
+        return list(dict.fromkeys([*BESIDE, self.metric]))
 
     @property
     def finished(self) -> bool:
@@ -131,10 +142,15 @@ class Training:
         gates_RN = torch.sigmoid(weights_RN)
         weight_variance_R, gate_variance_R = weights_RN.var(1, correction=0), gates_RN.var(1, correction=0)
         pruner_R = selection_R + self.config.rejection_weight * rejection_R
-        measured = (classification_R, pruner_R, weight_variance_R, gate_variance_R)
-        self.strategy.update(EpochMeans(*(values_R.double() for values_R in measured)))
+        means = (classification_R, pruner_R, weight_variance_R, gate_variance_R)
+        self.strategy.update(EpochMeans(*(values_R.double() for values_R in means)))
 
-        validation, replicas = self.data.validation, self.replicas
+        replicas = self.replicas
+        measured = {
+            f"{state}_{name}": value_R
+            for state in STATES
+            for name, value_R in self._measure(self.data.validation, state == "pruned").items()
+        }
         active_PR, fell_PR, complete_PR = self._pruners(gates_RN)
         values = {
             "classification_loss": classification_R,
@@ -150,17 +166,18 @@ class Training:
             "drift": self._drift(gates_RN),
             "gate_variance": gate_variance_R,
             "weight_variance": weight_variance_R,
-            "pruned_accuracy": replicas.accuracy(validation.x, validation.y, True, validation.weight),
-            "full_accuracy": replicas.accuracy(validation.x, validation.y, False, validation.weight),
             "acceptance": acceptance_R,
+            **measured,
         }
-        rows = [values[q] for q in QUANTITIES]
+        names = [*QUANTITIES, *self.history.beside]
+        rows = [values[q] for q in names]
         if len(replicas.pruners) > 1:
             rows += [row_R for of_pruner in zip(active_PR, fell_PR, complete_PR, strict=True) for row_R in of_pruner]
         table = torch.stack([row_R.double() for row_R in rows]).cpu().numpy()
-        of_all = dict(zip(QUANTITIES, table, strict=False))
-        pruners = tuple(PrunerRecord(*table[i : i + 3]) for i in range(len(QUANTITIES), len(table), 3))
-        self.history.append(EpochRecord(len(self.history) + 1, **of_all, pruners=pruners))
+        of_all, beside = dict(zip(QUANTITIES, table, strict=False)), table[len(QUANTITIES) : len(names)]
+        pruners = tuple(PrunerRecord(*table[i : i + 3]) for i in range(len(names), len(table), 3))
+        scores = dict(zip(self.history.beside, beside, strict=True))
+        self.history.append(EpochRecord(len(self.history) + 1, **of_all, scores=scores, pruners=pruners))
         self._settle()
         self._remember_gates(len(self.history))
 
@@ -205,14 +222,38 @@ class Training:
         return self.history.result(self.selected())
 
     def accuracy(self, part: Part, pruned: bool = True) -> list[float]:
-        """Accuracy of each replica on any part of the data, e.g. the test part after a search.
+        """Accuracy of each replica on any part of the data; see `scores`."""
+        return self.scores(part, pruned)[ACCURACY.name]
+
+    def scores(self, part: Part, pruned: bool = True) -> dict[str, list[float]]:
+        """Each of `metrics` on any part of the data, e.g. the test part after a search: a value per replica, by name.
 
         Args:
             part: rows, which count as much as their `weight`, where the part has one.
             pruned: under the hard mask instead of the gates as they are.
         """
         there = part.to(self.data.train.x.device)
-        return self.replicas.accuracy(there.x, there.y, pruned=pruned, weight=there.weight).tolist()
+        return {name: value_R.tolist() for name, value_R in self._measure(there, pruned).items()}
+
+    def roc(self, part: Part, signal: int, efficiency_K: Tensor, pruned: bool = True) -> Tensor:
+        """The ROC curve of each replica on any part of the data of two classes, (R, K) float64 on the CPU.
+
+        Args:
+            part: rows, which count as much as their `weight`, where the part has one.
+            signal: index of the class that is the signal.
+            efficiency_K: signal efficiencies in (0, 1), float64.
+            pruned: under the hard mask instead of the gates as they are.
+
+        Returns:
+            The background's efficiency at each of them.
+        """
+        there = part.to(self.data.train.x.device)
+        answers = self.replicas.answers(there, pruned, with_logits=True)
+        return background_efficiency(answers.log_odds(signal), there.y == signal, efficiency_K, there.weight).cpu()
+
+    def _measure(self, part: Part, pruned: bool) -> dict[str, Tensor]:
+        with_logits = any(metric.needs_logits for metric in self.metrics)
+        return measure(self.replicas.answers(part, pruned, with_logits), self.metrics)
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on exactly where this run stands: tensors and numbers only."""

@@ -148,13 +148,13 @@ def trial(options: argparse.Namespace) -> int:
     data = study.load_data()
     terminal.warn(*data.warnings)
     seeds = range(options.seed, options.seed + config.seeds)
-    _train(train(config, data, seeds, study.network.spec), options.json)
+    _train(train(config, data, seeds, study.network.spec, metric=study.metric(data)), options.json)
     return DONE
 
 
 def _train(run: "Training", json_file: Path | None = None, last_epoch: int | None = None) -> None:
     """Trains before the user's eyes, to the end or through `last_epoch`."""
-    display = terminal.TrialDisplay(run.config.epochs, run.config.keep)
+    display = terminal.TrialDisplay(run.config.epochs, run.metric)
     try:
         for record in run:
             display.epoch(record)
@@ -260,14 +260,14 @@ def export(options: argparse.Namespace) -> int:
         raise StudyError(f"--to {options.to} must be a folder, and is a file")
     trial = _recorded(options)
     if trial.result:
-        choose_replica(trial.result, options.seed)
+        choose_replica(trial.result, options.seed, trial.study.search.score)
     run = from_checkpoint(trial, options.output)
     if run is None:
         run = start(trial)
         terminal.console.print(f"training {trial.name} again, its checkpoint is gone")
         _train(run, last_epoch=trial.last_epoch)
         _same_numbers(trial, run)
-    replica = choose_replica(run.result(), options.seed)
+    replica = choose_replica(run.result(), options.seed, trial.study.search.score)
     name = f"trial_{trial.number:05d}_seed_{trial.seeds[replica]}"
     folder = options.to or options.output / "export" / trial.search / name
     written = write_pruned(folder, trial, run, replica)

@@ -11,6 +11,7 @@ from search.report.page import write_report
 from search.stores.addresses import Stored
 from search.stores.opening import existing_store
 from search.study import Study, StudyError
+from search.study.objectives import metric_name
 from search.train.confirmation import Confirmed, winner
 from search.trials.checkpoint import search_folder
 from search.trials.network import WINNER, RawNetwork, raw_network, read_network
@@ -38,7 +39,7 @@ class SearchResult:
 
     @property
     def winner(self) -> str | None:
-        """The strategy that completes with every fresh seed and is the most accurate on validation, if any."""
+        """The strategy that completes with every fresh seed and is best on validation, if any."""
         found: str | None = self.json["winner"]
         return found
 
@@ -50,10 +51,11 @@ class SearchResult:
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """All trials, one per row under their numbers: how each ended, its accuracy, and its hyperparameters.
+        """All trials, one per row under their numbers: how each ended, its score, and its hyperparameters.
 
-        `accuracy` is the pruned accuracy on the validation part, a mean over the seeds, and `complete` the fraction of
-        the seeds that completed. A hyperparameter that a trial does not have is missing in its row.
+        `accuracy`, or another metric that the study maximises, is that of the pruned networks on the validation part, a
+        mean over the seeds, and `complete` the fraction of the seeds that completed. A hyperparameter that a trial does
+        not have is missing in its row.
         """
         import pandas as pd
 
@@ -63,7 +65,7 @@ class SearchResult:
             {
                 "ending": trial.ending,
                 "complete": trial.complete,
-                "accuracy": trial.accuracy,
+                metric_name(self.json["objective"]): trial.score,
                 "epochs_run": trial.epochs_run,
                 **trial.params,
             }
@@ -113,6 +115,7 @@ def summarise(
     first, *others = results.values()
     return {
         "study": ledger.label,
+        "objective": study.search.score,
         "trials": len(trials),
         "failed": overview.failed,
         "stopped": overview.stopped,
@@ -132,11 +135,11 @@ def _result(study: Study, trials: Sequence[Trial], confirmed: Mapping[str, Confi
         strategy: {
             "trials": overview.arms[strategy].trials,
             "completed": overview.arms[strategy].completed,
-            "search_accuracy": best.trial.accuracy,
+            f"search_{metric_name(study.search.score)}": best.trial.score,
             **best.as_json(),
             "run_id": None,
         }
         for strategy, best in confirmed.items()
     }
     result: dict[str, Any] = {"strategies": strategies, "winner": winner(confirmed)}
-    return result | ({"pareto": pareto_set(trials)} if len(study.search.objectives) > 1 else {})
+    return result | ({"pareto": pareto_set(trials, study.search.score)} if len(study.search.objectives) > 1 else {})

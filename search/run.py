@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning_core.data import Dataset, check_keep
+from pruning_core.data import Dataset
 from search.record import settings as record_settings
 from search.stores.addresses import Places, Stored, places, without_password
 from search.stores.process import process_settings
@@ -84,7 +84,7 @@ def run_study(
         if data is None:
             data = study.load_data()
         else:
-            check_keep(data, max(study.data.keeps))
+            study.check(data)
         watcher = _terminal() if progress else Watcher()
         watcher.warn(*study.warnings, *data.warnings)
         where = places(Path(output), storage, tracking_uri)

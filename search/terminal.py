@@ -11,9 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pruning_core.history import EpochRecord, History
+from pruning_core.history import STATES, EpochRecord, History
+from pruning_core.metrics import ACCURACY, METRICS, Metric
 from pruning_core.progress import kept_most
 from search.study import Study
+from search.study.objectives import SCORES, metric_in
 from search.study.space import Row
 from search.trials.overview import Overview
 from search.trials.result import at, by_keep
@@ -41,6 +43,11 @@ def plain_table(*columns: str, title: str | None = None) -> Table:
     return table
 
 
+def metric_of(study: Study) -> Metric:
+    """What a study maximises."""
+    return metric_in(study.search.model_dump())
+
+
 def warn(*sentences: str) -> None:
     """Prints warnings."""
     for sentence in sentences:
@@ -66,6 +73,8 @@ def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
         f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
         f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds"
     )
+    if search.score != SCORES[0]:
+        console.print(f"maximised: {metric_of(study).label} under the hard mask, on the validation part")
     if len(search.objectives) > 1:
         console.print(f"two objectives, {' and '.join(search.objectives)}: the search is for their Pareto front")
     console.print()
@@ -94,9 +103,11 @@ class TrialDisplay:
 
     COLUMNS = ("epoch", "L_cla", "L_sel", "L_rej", "alpha", "active", "complete", "pruned", "full")
 
-    def __init__(self, epochs: int, keep: int) -> None:
+    def __init__(self, epochs: int, metric: Metric) -> None:
         self.epochs = epochs
-        self.keep = keep
+        self.metric = metric
+        if metric != ACCURACY:
+            console.print(f"pruned, full: {metric.label}", style="dim")
         console.print("".join(f"{name:>10}" for name in self.COLUMNS), style="dim")
 
     def epoch(self, record: EpochRecord) -> None:
@@ -110,8 +121,7 @@ class TrialDisplay:
             f"{record.alpha.mean():.3g}",
             f"{record.active.mean():.1f}",
             f"{int(record.complete.sum())}/{replicas}",
-            f"{100 * record.pruned_accuracy.mean():.1f} %",
-            f"{100 * record.full_accuracy.mean():.1f} %",
+            *(self.metric.text(record.quantity(f"{state}_{self.metric.name}").mean()) for state in STATES),
         ]
         style = "green" if record.complete.all() else ""
         console.print("".join(f"{cell:>10}" for cell in cells), style=style)
@@ -119,16 +129,20 @@ class TrialDisplay:
     def end(self, result: Mapping[str, Any], history: History) -> None:
         """Prints what the run has come to."""
         outcomes = ", ".join(f"{n} {Counter(history.outcomes())[n]}" for n in sorted(set(history.outcomes())))
-        pruned, epochs = result["pruned_accuracy"], [e for e in result["completion_epoch"] if e is not None]
+        metrics = [METRICS[name] for name in METRICS if f"pruned_{name}" in result]
+        epochs = [e for e in result["completion_epoch"] if e is not None]
         kept = ", ".join(kept_most(result["selected"], len(result["selected"][0])))
         console.print()
-        console.print(f"outcome            {outcomes}")
+        console.print(f"outcome                   {outcomes}")
         if epochs:
-            console.print(f"completion epoch   {min(epochs)} ... {max(epochs)}")
-        console.print(
-            f"pruned accuracy    {percent(pruned['mean'], pruned['std'])} (validation, mean ± std over seeds)"
-        )
-        console.print(f"most often kept    {kept}")
+            console.print(f"completion epoch          {min(epochs)} ... {max(epochs)}")
+        for metric in metrics:
+            pruned = result[f"pruned_{metric.name}"]
+            value = metric().text(pruned["mean"], pruned["std"])
+            console.print(
+                f"pruned {metric.name.replace('_', ' ')}".ljust(19) + f"{value} (validation, mean ± std over seeds)"
+            )
+        console.print(f"most often kept           {kept}")
         console.print(
             f"{result['seconds']:.1f} s, {result['replica_epochs_per_second']:.0f} replica-epochs/s",
             style="dim",
@@ -169,7 +183,8 @@ class SearchDisplay(Watcher):
         every = max(1, self.budget // LINES_WITHOUT_A_TERMINAL)
         if not console.is_terminal and here and len(self.over) % every == 0:
             overview = self._overview()
-            best = [f"{name} {percent(arm.best.accuracy)}" for name, arm in sorted(overview.arms.items()) if arm.best]
+            metric = metric_of(self.study)
+            best = [f"{name} {metric.text(arm.best.score)}" for name, arm in sorted(overview.arms.items()) if arm.best]
             console.print(f"{self._counts(overview)}; best: {', '.join(best)}")
 
     def confirming(self) -> None:
@@ -203,13 +218,15 @@ class SearchDisplay(Watcher):
         return ", ".join(parts)
 
     def _render(self) -> RenderableType:
-        overview = self._overview()
-        table = plain_table("strategy", ">trials", ">completed", ">accuracy", ">replicas", "best schedule so far")
+        overview, metric = self._overview(), metric_of(self.study)
+        table = plain_table(
+            "strategy", ">trials", ">completed", f">{metric.label}", ">replicas", "best schedule so far"
+        )
         for name, arm in overview.arms.items():
             row = [name, str(arm.trials), str(arm.completed)]
             if arm.best:
                 best = arm.best
-                row += [percent(best.accuracy), percent(best.complete), f"#{best.number}  {schedule(best.params)}"]
+                row += [metric.text(best.score), percent(best.complete), f"#{best.number}  {schedule(best.params)}"]
             table.add_row(*row)
         head = Text.assemble((self.label, "bold"), "  ", self.phase or self._counts(overview))
         return Group(head, ProgressBar(total=self.budget, completed=overview.trials, width=60), table)
@@ -219,18 +236,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _show_pareto(front: Sequence[Mapping[str, Any]] | None, where: str) -> None:
-    """The trials that no other one beats in both accuracy and speed, of a search with two objectives."""
+def _show_pareto(front: Sequence[Mapping[str, Any]] | None, study: Study, where: str) -> None:
+    """The trials that no other one beats in both score and speed, of a search with two objectives."""
     if front is None:
         return
     if not front:
         console.print(f"\n  no trial{where} completed with every seed, so there is no Pareto front")
         return
-    table = plain_table(f"  Pareto front{where}", ">accuracy", ">epoch", "run in MLflow")
+    metric = metric_of(study)
+    table = plain_table(f"  Pareto front{where}", f">{metric.label}", ">epoch", "run in MLflow")
     for member in front:
         epoch = f"{member['completion_epoch']:.1f}"
         name = f"  {member['strategy']} #{member['trial']}"
-        table.add_row(name, percent(member["pruned_accuracy"]), epoch, member["run_id"] or "-")
+        table.add_row(name, metric.text(member[study.search.score]), epoch, member["run_id"] or "-")
     console.print()
     console.print(table)
     console.print("  of all completed trials, with their own seeds: no other one beats these in both", style="dim")
@@ -243,7 +261,7 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
         f"({result['stopped']} stopped, {result['failed']} failed) "
         f"in {_duration(result['seconds'])}, {result['replica_epochs_per_second']:.0f} replica-epochs/s\n"
     )
-    each = by_keep(result)
+    each, metric = by_keep(result), metric_of(study)
     n = [">n"] if len(each) > 1 else []
     table = plain_table("  strategy", *n, ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")
     for keep, part in each.items():
@@ -255,22 +273,22 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
                 *([keep] if n else []),
                 str(entry["trials"]),
                 str(entry["completed"]),
-                percent(entry["validation"]["mean"], entry["validation"]["std"]),
-                percent(entry["test"]["mean"], entry["test"]["std"]),
+                metric.text(entry["validation"]["mean"], entry["validation"]["std"]),
+                metric.text(entry["test"]["mean"], entry["test"]["std"]),
                 percent(entry["outcome"]["complete"]),
                 "-" if epoch is None else f"{epoch:.0f}",
             )
     console.print(table)
     console.print(
-        f"  validation, test, complete and epoch: {study.search.confirm_seeds} fresh seeds, mean ± std; "
-        "the test part was read for these trials only\n",
+        f"  validation and test ({metric.label}), complete and epoch: {study.search.confirm_seeds} fresh seeds, "
+        "mean ± std; the test part was read for these trials only\n",
         style="dim",
     )
     for keep, part in each.items():
         for name, entry in part["strategies"].items():
             console.print(f"  {name}{f' n={keep}' if n else ''} #{entry['trial']}  {schedule(entry['config'])}")
     for keep, part in each.items():
-        _show_pareto(part.get("pareto"), at(keep))
+        _show_pareto(part.get("pareto"), study, at(keep))
     for error, count in result["errors"].items():
         console.print(f"  {count} failed with: {error}", style="red", markup=False)
     console.print()
@@ -285,7 +303,7 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
         whose = f"the pruned network of {result['winner']}{at(next(iter(each)))}" if n else "its pruned network"
         console.print(
             f"{whose} as an MLflow model:  [bold]{model['uri']}[/]  "
-            f"(seed {model['seed']}, test {percent(model['test_accuracy'])})"
+            f"(seed {model['seed']}, test accuracy {percent(model['test_accuracy'])})"
         )
     where = "" if output == "runs" else f" --output {output}"
     console.print(f"\nevery trial in MLflow:  [bold]deeppp ui{where}[/]")

@@ -14,6 +14,7 @@ from torch import Tensor
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.losses import modified_rejection_loss, rejection_loss, selection_loss
+from pruning_core.metrics import ACCURACY
 from pruning_core.networks import GATED_MLP
 from search.propose.importance import importance
 from search.report.search_record import read_search
@@ -197,15 +198,15 @@ def importances(output: Path, sets: Iterable[str], strategy: str) -> dict[str, l
 
 def train_on(config: Mapping[str, Any], data: Dataset, keep: int, seeds: Sequence[int]) -> dict[str, Any]:
     """A configuration trained with fresh seeds: fraction complete, mean epoch, test accuracy, and that by seed."""
-    contents = Contents(data, GATED_MLP)
+    contents = Contents(data, GATED_MLP, ACCURACY)
     result = train_afresh({**config, "keep": keep, "seeds": len(seeds)}, contents, seeds, Resources())
     epochs = [epoch for epoch in result["completion_epoch"] if epoch is not None]
     return {
         "complete": result["outcome"]["complete"],
         "epoch": float(np.mean(epochs)) if epochs else None,
         "last_epoch": max(epochs, default=None),
-        "test": estimate(result["test_per_seed"]),
-        "per_seed": result["test_per_seed"],
+        "test": estimate(result["test"][ACCURACY.name]),
+        "per_seed": result["test"][ACCURACY.name],
     }
 
 

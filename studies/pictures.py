@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from pruning_core.metrics import ACCURACY
 from pruning_core.strategies import STRATEGIES
 from search.figures.style import (
     DROPPED,
@@ -17,8 +18,8 @@ from search.figures.style import (
     OUTCOME_COLOURS,
     canvas,
     colour_of,
+    label_values,
     legend,
-    per_cent,
     quiet,
     save,
 )
@@ -74,7 +75,7 @@ def outcomes_by_alpha(path: Path, by_rate: Mapping[float, Sequence[Mapping[str, 
         axes.set_xlabel("α", color=MUTED)
         axes.set_title(f"pruner step size {rate:g}", fontsize=10.5, loc="left", color=INK)
         quiet(axes)
-        per_cent(axes.yaxis, 5)
+        label_values(axes.yaxis, 5, ACCURACY)
     keys = [("■", OUTCOME_COLOURS[name], name, INK) for name in ("too little", "undecided", "complete", "collapsed")]
     legend(figure, 0.07, [*keys, ("●", INK, "drasticness", INK)])
     save(figure, path)
@@ -129,7 +130,7 @@ def acceptance(path: Path, trials: Mapping[str, Trial]) -> None:
         axes.set_title(title, fontsize=10.5, loc="left", color=INK)
         axes.set_xlabel("epoch", color=MUTED)
         quiet(axes, "y")
-    per_cent(panels[0].yaxis, 5)
+    label_values(panels[0].yaxis, 5, ACCURACY)
     legend(figure, 0.08, [("━", colour, name, INK) for colour, name in zip(SHADES, trials, strict=False)])
     save(figure, path)
 
@@ -147,7 +148,7 @@ def ranking(path: Path, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
         axes.set_xlim(-0.6, len(order) - 0.4)
         axes.set_title(name.replace("_", " "), fontsize=10.5, loc="left", color=INK)
         quiet(axes, "y")
-        per_cent(axes.yaxis, 5)
+        label_values(axes.yaxis, 5, ACCURACY)
     present = [s for s in STRATEGIES if any(s in entries for entries in tables.values())]
     keys = [("●", colour_of(s), s, INK) for s in present]
     legend(figure, 0.06, [*keys, ("○", MUTED, "not every seed complete", INK)])
@@ -173,5 +174,5 @@ def best_found(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("best validation accuracy among trials of which every seed completes", color=MUTED)
     quiet(axes, "x")
-    per_cent(axes.xaxis, 6)
+    label_values(axes.xaxis, 6, ACCURACY)
     save(figure, path)

@@ -12,6 +12,7 @@ TITLES = [
     "How gates close",
     "The result on the test part",
     "Which inputs are kept",
+    "What the kept inputs look like",
     "How to repeat this",
 ]
 VOID = {"meta", "img", "br", "link"}

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from PIL import Image
 
 from pruning_core.hyperparameters import Choices, Range
-from search.propose.reading import CONSTRAINT, EPOCHS, LAST_ACCURACY, STOPPED, as_trial, directions, distribution
+from search.propose.reading import CONSTRAINT, EPOCHS, STOPPED, as_trial, directions, distribution
 from search.propose.storage import quiet_optuna
 from search.record.tracking import Tracking
 from search.study import Study
@@ -72,7 +72,7 @@ def draw(study: Study, number: int, random: np.random.Generator) -> Drawn:
     state = ([TrialState.PRUNED, TrialState.FAIL] + [TrialState.COMPLETE] * 18)[random.integers(20)]
     epoch = float(random.uniform(5, 25)) if complete > 0 else None
     two = len(study.search.objectives) > 1
-    attributes: dict[str, Any] = {EPOCHS: 30} | ({LAST_ACCURACY: accuracy} if two else {})
+    attributes: dict[str, Any] = {EPOCHS: 30} | ({study.search.score: accuracy} if two else {})
     trial = optuna.trial.create_trial(
         state=state,
         values=[accuracy, epoch or 30.0][: len(study.search.objectives)] if state == TrialState.COMPLETE else None,
@@ -166,7 +166,7 @@ def _confirmed(made: Study, keep: int, features: tuple[str, ...], drawn: list[tu
         mine = [(n, d) for n, d in drawn if d.trial.params["strategy"] == strategy and d.trial.values]
         if not mine:
             continue
-        number, best = max(mine, key=lambda pair: merit(pair[1].complete, as_trial(pair[1].trial).accuracy))
+        number, best = max(mine, key=lambda pair: merit(pair[1].complete, as_trial(pair[1].trial).score))
         accuracies = [0.95 - 0.01 * rank + 0.002 * seed for seed in range(CONFIRM_SEEDS)]
         test = [accuracy - 0.02 for accuracy in accuracies]
         kept = list(features[rank : rank + keep])

@@ -1,4 +1,4 @@
-"""Pictures of outcomes and results: how trials ended, accuracy against speed, test results, stability.
+"""Pictures of outcomes and results: how trials ended, score against speed, test results, stability.
 
 Each function draws one PNG, 2000 pixels wide and few in colours, from plain trials.
 """
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from pruning_core.metrics import ACCURACY, Metric
 from search.figures.style import (
     DARK,
     INK,
@@ -24,9 +25,9 @@ from search.figures.style import (
     canvas,
     colour_of,
     floor,
+    label_values,
     legend,
     marker_of,
-    per_cent,
     quiet,
     save,
     strategy_keys,
@@ -41,7 +42,7 @@ MOST_INPUTS = 48
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the picture of test accuracies: one value per seed."""
+    """A line of the picture of test scores: one value per seed."""
 
     label: str
     values: Sequence[float]
@@ -86,28 +87,28 @@ def outcomes(path: Path, trials: Mapping[str, Sequence[LoggedTrial]]) -> None:
     save(figure, path)
 
 
-def pareto(path: Path, trials: Mapping[str, Sequence[Timed]]) -> int:
-    """Draws accuracy against completion epoch, and the front; returns how many trials lie below the frame."""
+def pareto(path: Path, trials: Mapping[str, Sequence[Timed]], metric: Metric) -> int:
+    """Draws the score against completion epoch, and the front; returns how many trials lie below the frame."""
     figure = canvas(4.6)
     axes = figure.add_axes((0.075, 0.115, 0.905, 0.79))
     shown = {name: [t for t in mine if t.completed and t.completion_epoch is not None] for name, mine in trials.items()}
     everyone = [t for mine in shown.values() for t in mine]
-    low = floor([t.accuracy or 0.0 for t in everyone])
+    low = floor([t.score or 0.0 for t in everyone])
     for name, mine in shown.items():
         if not mine:
             continue
-        x, y = np.array([[t.completion_epoch, t.accuracy] for t in mine], dtype=float).T
+        x, y = np.array([[t.completion_epoch, t.score] for t in mine], dtype=float).T
         size, opacity = (34, 0.75) if len(everyone) < 150 else (16, 0.55)
         colour = colour_of(name)
         axes.scatter(x[y >= low], y[y >= low], size, colour, marker=marker_of(name), alpha=opacity, lw=0)
         axes.plot(x[y < low], np.full((y < low).sum(), low), "v", ms=5, color=colour, alpha=opacity, clip_on=False)
     best = front(everyone)
-    xs, ys = [t.completion_epoch or 0.0 for t in best], [t.accuracy or 0.0 for t in best]
+    xs, ys = [t.completion_epoch or 0.0 for t in best], [t.score or 0.0 for t in best]
     last = max(t.completion_epoch or 0.0 for t in everyone)
     axes.step([*xs, last], [*ys, ys[-1]], where="post", color=INK, lw=1.1)
     labelled = -np.inf
     for trial in best:
-        place = (trial.completion_epoch or 0.0, trial.accuracy or 0.0)
+        place = (trial.completion_epoch or 0.0, trial.score or 0.0)
         if place[0] - labelled < 0.05 * (last - xs[0]) and trial is not best[-1]:
             continue
         labelled = place[0]
@@ -116,24 +117,25 @@ def pareto(path: Path, trials: Mapping[str, Sequence[Timed]]) -> int:
     axes.set_ylim(low, None)
     axes.margins(x=0.03, y=0.08)
     quiet(axes, "y")
-    per_cent(axes.yaxis, 6)
+    label_values(axes.yaxis, 6, metric)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
     axes.spines["bottom"].set(visible=True, color=RULE)
     axes.set_xlabel("completion epoch, mean over the seeds", color=MUTED, fontsize=10.5)
-    axes.set_ylabel("pruned accuracy, validation", color=MUTED, fontsize=10.5)
+    axes.set_ylabel(f"pruned {metric.label}, validation", color=MUTED, fontsize=10.5)
     save(figure, path)
-    return sum((t.accuracy or 0.0) < low for t in everyone)
+    return sum((t.score or 0.0) < low for t in everyone)
 
 
-def accuracy_against_n(
-    path: Path, results: Mapping[str, Mapping[int, Sequence[float]]], full: Sequence[float] = ()
+def score_against_n(
+    path: Path, results: Mapping[str, Mapping[int, Sequence[float]]], full: Sequence[float], metric: Metric
 ) -> None:
-    """Draws test accuracy against n, a line per strategy: a point per seed, means with their 95 % intervals.
+    """Draws the test score against n, a line per strategy: a point per seed, means with their 95 % intervals.
 
     Args:
         path: the PNG to write.
-        results: test accuracies of each strategy by n, one per seed.
-        full: those of the network with all of its inputs, which become a horizontal line.
+        results: test scores of each strategy by n, one per seed.
+        full: those of the network with all of its inputs, which become a horizontal line; may be empty.
+        metric: what they are of.
     """
     figure = canvas(4.6)
     axes = figure.add_axes((0.085, 0.115, 0.895, 0.79))
@@ -141,13 +143,13 @@ def accuracy_against_n(
     apart = 0.02 * (keeps[-1] - keeps[0]) / max(len(results), 1)
     for index, (name, by_n) in enumerate(results.items()):
         colour, aside = colour_of(name), (index - (len(results) - 1) / 2) * apart
-        estimates = {keep: estimate(values) for keep, values in by_n.items()}
+        estimates = {keep: estimate(of_seeds, metric) for keep, of_seeds in by_n.items()}
         x = [keep + aside for keep in by_n]
-        for place, values in zip(x, by_n.values(), strict=True):
-            axes.plot([place - apart / 4] * len(values), values, "o", ms=4, color=colour, alpha=0.3, mec="none")
+        for place, of_seeds in zip(x, by_n.values(), strict=True):
+            axes.plot([place - apart / 4] * len(of_seeds), of_seeds, "o", ms=4, color=colour, alpha=0.3, mec="none")
         means = np.array([e.mean for e in estimates.values()])
         halves = np.array([e.half or 0.0 for e in estimates.values()])
-        ends = np.stack([halves, np.minimum(halves, 1 - means)])
+        ends = np.stack([halves, np.minimum(halves, metric.most - means)])
         axes.errorbar(x, means, ends, color=colour, lw=1.6, elinewidth=2, marker=marker_of(name), ms=7,
                       mec="white", mew=0.8)  # fmt: skip
     keys = strategy_keys(list(results))
@@ -156,24 +158,24 @@ def accuracy_against_n(
         keys.append(("╌", INK, "all inputs", INK))
     legend(figure, 0.085, keys)
     quiet(axes, "y")
-    per_cent(axes.yaxis, 6)
+    label_values(axes.yaxis, 6, metric)
     axes.set_xticks(keeps)
-    axes.set_ylim(None, min(axes.get_ylim()[1], 1.01))
+    axes.set_ylim(None, min(axes.get_ylim()[1], 1.01 * metric.most))
     axes.spines["bottom"].set(visible=True, color=RULE)
     axes.set_xlabel("n, the inputs that are kept", color=MUTED, fontsize=10.5)
-    axes.set_ylabel("accuracy on the test part", color=MUTED, fontsize=10.5)
+    axes.set_ylabel(f"{metric.label} on the test part", color=MUTED, fontsize=10.5)
     save(figure, path)
 
 
-def accuracies(path: Path, rows: Sequence[Row], strategies: int, reference: float | None) -> None:
-    """Draws test accuracies: a point per seed, the mean with its 95 % interval.
+def scores(path: Path, rows: Sequence[Row], strategies: int, metric: Metric, reference: float | None) -> None:
+    """Draws test scores: a point per seed, the mean with its 95 % interval.
 
     The first `strategies` rows stand apart from the others; `reference` is a vertical line.
     """
     height = 0.85 + 0.4 * len(rows)
     figure = canvas(height)
     axes = figure.add_axes((0.28, 0.5 / height, 0.57, 1 - 0.6 / height))
-    means = [estimate(row.values) for row in rows]
+    means = [estimate(row.values, metric) for row in rows]
     lows = [mean.mean - (mean.half or 0.0) for mean in means]
     highest = max(max(row.values) for row in rows)
     least = min(min(row.values) for row in rows)
@@ -183,10 +185,10 @@ def accuracies(path: Path, rows: Sequence[Row], strategies: int, reference: floa
         axes.axvline(reference, color=MUTED, lw=0.8, ls=(0, (4, 3)))
     places = [index + (0.5 if index >= strategies else 0.0) for index in range(len(rows))]
     for line, row, mean in zip(places, rows, means, strict=True):
-        values = np.asarray(row.values, dtype=float)
-        spread = line + 0.16 * np.sin(2.4 * np.arange(len(values)))
-        inside = values >= low
-        axes.plot(values[inside], spread[inside], "o", ms=4, color=row.colour, alpha=0.3, mec="none")
+        of_seeds = np.asarray(row.values, dtype=float)
+        spread = line + 0.16 * np.sin(2.4 * np.arange(len(of_seeds)))
+        inside = of_seeds >= low
+        axes.plot(of_seeds[inside], spread[inside], "o", ms=4, color=row.colour, alpha=0.3, mec="none")
         axes.plot(np.full((~inside).sum(), low), spread[~inside], "<", ms=4, color=row.colour, alpha=0.3, mec="none")
         if mean.half is not None:
             ends = [mean.mean - mean.half, mean.mean + mean.half]
@@ -198,9 +200,9 @@ def accuracies(path: Path, rows: Sequence[Row], strategies: int, reference: floa
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlim(low - 0.01 * (highest - low), highest + 0.02 * (highest - low) + 1e-3)
     quiet(axes, "x")
-    per_cent(axes.xaxis, 7)
+    label_values(axes.xaxis, 7, metric)
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=INK)
-    axes.set_xlabel("accuracy on the test part", color=MUTED, fontsize=10.5)
+    axes.set_xlabel(f"{metric.label} on the test part", color=MUTED, fontsize=10.5)
     save(figure, path)
 
 
@@ -231,8 +233,8 @@ def _frequencies(
 ) -> None:
     best, *others = frequencies
     shades = [CHOSEN if name in chosen else NOT_CHOSEN for name in names]
-    values: NDArray[Any] = np.array([frequencies[best].get(name, 0.0) for name in names])
-    axes.barh(range(len(names)), values, 0.72, color=shades)
+    shares: NDArray[Any] = np.array([frequencies[best].get(name, 0.0) for name in names])
+    axes.barh(range(len(names)), shares, 0.72, color=shades)
     for other in others:
         marks = [frequencies[other].get(name, 0.0) for name in names]
         axes.plot(marks, range(len(names)), marker_of(other), color=colour_of(other),
@@ -241,5 +243,5 @@ def _frequencies(
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlim(0, 1)
     quiet(axes, "x")
-    per_cent(axes.xaxis, 4)
+    label_values(axes.xaxis, 4, ACCURACY)
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from pruning_core.hyperparameters import Choices, Range
+from pruning_core.metrics import Metric
 from search.figures.style import (
     DROPPED,
     INK,
@@ -23,8 +24,8 @@ from search.figures.style import (
     SUPERSCRIPT,
     canvas,
     floor,
+    label_values,
     legend,
-    per_cent,
     quiet,
     save,
 )
@@ -101,21 +102,21 @@ def importances(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
     """Draws the importances of each strategy's hyperparameters side by side."""
     across = min(3, len(found))
     lines = [list(found.items())[k : k + across] for k in range(0, len(found), across)]
-    inches = [0.6 + 0.27 * max(len(values) for _, values in line) for line in lines]
+    inches = [0.6 + 0.27 * max(len(shares) for _, shares in line) for line in lines]
     height = sum(inches)
     figure = canvas(height)
     for line, panels in enumerate(lines):
-        rows = max(len(values) for _, values in panels)
+        rows = max(len(shares) for _, shares in panels)
         bottom = 1 - (sum(inches[: line + 1]) - 0.15) / height
-        for column, (strategy, values) in enumerate(panels):
+        for column, (strategy, shares) in enumerate(panels):
             axes = figure.add_axes((column / across + 0.155, bottom, 1 / across - 0.195, 0.27 * rows / height))
-            axes.barh(range(len(values)), list(values.values()), 0.66, color=KEPT)
-            for row, share in enumerate(values.values()):
+            axes.barh(range(len(shares)), list(shares.values()), 0.66, color=KEPT)
+            for row, share in enumerate(shares.values()):
                 axes.annotate(_share(share), (share, row), (4, 0), textcoords="offset points", va="center",
                               fontsize=9.5, color=INK)  # fmt: skip
-            axes.set_yticks(range(len(values)), list(values))
+            axes.set_yticks(range(len(shares)), list(shares))
             axes.set_ylim(rows - 0.4, -0.6)
-            axes.set_xlim(0, max(*values.values(), 0.01) * 1.2)
+            axes.set_xlim(0, max(*shares.values(), 0.01) * 1.2)
             axes.set_xticks([])
             quiet(axes)
             axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
@@ -149,9 +150,9 @@ def _label(axes: Axes, name: str, scale: Scale) -> None:
     axes.spines["bottom"].set(visible=True, color=RULE)
 
 
-def slices(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> int:
-    """Draws accuracy against each hyperparameter in `order`; returns how many trials lie below the frame."""
-    shown = [t for t in trials if t.accuracy is not None]
+def slices(path: Path, trials: Sequence[Trial], order: Sequence[str], metric: Metric) -> int:
+    """Draws the score against each hyperparameter in `order`; returns how many trials lie below the frame."""
+    shown = [t for t in trials if t.score is not None]
     found = scales(shown)
     low, high = _limits(shown)
     figure, panels = _panels(len(order), 1.45)
@@ -161,24 +162,24 @@ def slices(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> int:
         for completed, colour in ((False, DROPPED), (True, KEPT)):
             mine = [t for t in shown if t.completed == completed and name in t.params]
             x = np.array([_spread(t, name, found[name]) for t in mine])
-            y = np.array([t.accuracy or 0.0 for t in mine])
+            y = np.array([t.score or 0.0 for t in mine])
             marker = "o" if completed else "x"
             axes.scatter(x[y >= low], y[y >= low], size, colour, marker=marker, alpha=0.7, lw=0 if completed else 1)
             axes.scatter(x[y < low], np.full((y < low).sum(), low), size, colour, marker="v", alpha=0.7, clip_on=False)
         axes.set_ylim(low, high)
-        per_cent(axes.yaxis, 4)
+        label_values(axes.yaxis, 4, metric)
         if index % COLUMNS:
             axes.tick_params(labelleft=False)
         _label(axes, name, found[name])
     legend(figure, 0.062, [("●", KEPT, "every seed complete", INK), ("×", DROPPED, "not every seed", INK)])
     save(figure, path)
-    return sum((t.accuracy or 0.0) < low for t in shown)
+    return sum((t.score or 0.0) < low for t in shown)
 
 
 def _limits(trials: Sequence[Trial]) -> tuple[float, float]:
-    """The lower and upper end of an axis for the trials' accuracies."""
-    accuracies = [t.accuracy or 0.0 for t in trials]
-    low, most = floor(accuracies), max(accuracies)
+    """The lower and upper end of an axis for the trials' scores."""
+    scores = [t.score or 0.0 for t in trials]
+    low, most = floor(scores), max(scores)
     return low, most + 0.06 * (most - low)
 
 
@@ -219,12 +220,12 @@ def separation(path: Path, trials: Sequence[Trial]) -> None:
     save(figure, path)
 
 
-def parallel(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> None:
-    """Draws each trial as a line through its hyperparameters, in `order`, to its accuracy on the right.
+def parallel(path: Path, trials: Sequence[Trial], order: Sequence[str], metric: Metric) -> None:
+    """Draws each trial as a line through its hyperparameters, in `order`, to its score on the right.
 
     Every trial must have all of them.
     """
-    shown = sorted((t for t in trials if t.accuracy is not None), key=lambda t: (t.completed, t.accuracy))
+    shown = sorted((t for t in trials if t.score is not None), key=lambda t: (t.completed, t.score))
     found = scales(shown)
     low, high = _limits(shown)
     figure = canvas(4.1)
@@ -236,7 +237,7 @@ def parallel(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> None:
     lines: dict[str, list[list[tuple[float, float]]]] = {colour: [] for colour in styles}
     for trial in shown:
         path_of_trial = [(float(i), _spread(trial, name, found[name])) for i, name in enumerate(order)]
-        path_of_trial.append((float(len(order)), (max(trial.accuracy or 0.0, low) - low) / (high - low)))
+        path_of_trial.append((float(len(order)), (max(trial.score or 0.0, low) - low) / (high - low)))
         lines[KEPT if trial.number in best else PALE if trial.completed else GREY].append(path_of_trial)
     for colour, (width, alpha) in styles.items():
         axes.add_collection(LineCollection(lines[colour], colors=colour, linewidths=width, alpha=alpha))
@@ -249,15 +250,16 @@ def parallel(path: Path, trials: Sequence[Trial], order: Sequence[str]) -> None:
     for value in MaxNLocator(6).tick_values(low, high):
         if low <= value <= high:
             place = (value - low) / (high - low)
-            axes.annotate(f"{100 * value:g} %", (len(order), place), (6, 0), textcoords="offset points",
-                          fontsize=9.5, color=INK, va="center", annotation_clip=False)  # fmt: skip
+            text = f"{metric.factor * value:g}{metric.sign}"
+            axes.annotate(text, (len(order), place), (6, 0), textcoords="offset points", fontsize=9.5,
+                          color=INK, va="center", annotation_clip=False)  # fmt: skip
     axes.set_xlim(-0.1, len(order))
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([])
-    axes.set_xticks(range(len(order) + 1), [*order, "accuracy"], rotation=18, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(order) + 1), [*order, metric.label], rotation=18, ha="right", rotation_mode="anchor")
     quiet(axes)
     axes.tick_params(axis="x", labelsize=9.5, labelcolor=INK, pad=4)
-    texts = {PALE: "every seed complete", KEPT: f"the {len(best)} most accurate of those", GREY: "not every seed"}
+    texts = {PALE: "every seed complete", KEPT: f"the {len(best)} best of those", GREY: "not every seed"}
     if not lines[PALE]:
         texts[KEPT] = texts[PALE]
     legend(figure, 0.125, [("━", colour, texts[colour], INK) for colour in texts if lines[colour]])

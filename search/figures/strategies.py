@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pruning_core.metrics import Metric
 from search.figures.style import INK, MUTED, RULE, TEST, VALIDATION, save_quickly
 from search.trials.ranking import merit_of_confirmed
 
@@ -16,12 +17,13 @@ DPI = 100
 BESIDE = ("axes fraction", "data")
 
 
-def strategy_summary(result: Mapping[str, Any], path: Path) -> None:
-    """Draws how the best trial of each strategy fared: accuracies of its confirmation seeds, and its trials.
+def strategy_summary(result: Mapping[str, Any], path: Path, metric: Metric) -> None:
+    """Draws how the best trial of each strategy fared: scores of its confirmation seeds, and its trials.
 
     Args:
         result: what `deeppp search --json` writes.
         path: the PNG to write.
+        metric: what the scores are of.
 
     Raises:
         ValueError: `result` holds no strategy.
@@ -38,9 +40,9 @@ def strategy_summary(result: Mapping[str, Any], path: Path) -> None:
 
     for row, name in enumerate(names):
         for part, offset, colour in (("validation", 0.17, VALIDATION), ("test", -0.17, TEST)):
-            _draw_accuracy(left, strategies[name].get(part), row + offset, colour)
+            _draw_score(left, strategies[name].get(part), row + offset, colour)
     left.set_yticks(range(len(names)), names)
-    left.set_xlabel("accuracy with the hard mask", color=MUTED, fontsize=11)
+    left.set_xlabel(f"{metric.label} with the hard mask", color=MUTED, fontsize=11)
     left.xaxis.set_major_locator(MaxNLocator(6))
     left.margins(x=0.06)
 
@@ -77,13 +79,13 @@ def strategy_summary(result: Mapping[str, Any], path: Path) -> None:
     save_quickly(figure, path)
 
 
-def _draw_accuracy(axes: Axes, accuracy: Mapping[str, Any] | None, row: float, colour: str) -> None:
-    """One accuracy: a point per seed, a bar of one deviation to either side, and the numbers beside them."""
-    mean = float((accuracy or {}).get("mean") or math.nan)
+def _draw_score(axes: Axes, score: Mapping[str, Any] | None, row: float, colour: str) -> None:
+    """One score: a point per seed, a bar of one deviation to either side, and the numbers beside them."""
+    mean = float((score or {}).get("mean") or math.nan)
     text, shade = "not measured", MUTED
-    if accuracy is not None and math.isfinite(mean):
-        spread = float(accuracy.get("std") or 0.0)
-        values = [float(value) for value in accuracy.get("per_seed") or () if value is not None]
+    if score is not None and math.isfinite(mean):
+        spread = float(score.get("std") or 0.0)
+        values = [float(value) for value in score.get("per_seed") or () if value is not None]
         axes.plot(values, [row] * len(values), ls="none", marker="o", ms=5, color=colour, alpha=0.3, mec="none")
         axes.plot([mean - spread, mean + spread], [row, row], color=colour, lw=2.2, solid_capstyle="round")
         axes.plot([mean], [row], marker="o", ms=9, color=colour, mec="white", mew=1.2)

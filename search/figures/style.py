@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
+from pruning_core.metrics import Metric
 from pruning_core.strategies import STRATEGIES
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers and in print.
@@ -80,10 +81,10 @@ def quiet(axes: Axes, grid: str = "") -> None:
         axes.yaxis.grid(True, color=RULE, lw=0.7)
 
 
-def per_cent(axis: Any, steps: int) -> None:
-    """Labels an axis of fractions in per cent."""
+def label_values(axis: Any, steps: int, metric: Metric) -> None:
+    """Labels an axis of a metric's values, of fractions in per cent."""
     axis.set_major_locator(MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.factor * value:g}{metric.sign}"))
 
 
 def legend(figure: Figure, left: float, entries: Sequence[tuple[str, str, str, str]]) -> None:
@@ -96,10 +97,10 @@ def legend(figure: Figure, left: float, entries: Sequence[tuple[str, str, str, s
             left += written.get_window_extent(renderer).width / figure.bbox.width + gap
 
 
-def floor(values: Sequence[float]) -> float:
-    """Where an axis of accuracies begins: at the least, unless a few stragglers would squeeze all the others."""
-    least, usual, most = np.min(values), np.quantile(values, 0.1), np.max(values)
-    low = least if most - least <= 2.5 * (most - usual) or len(values) < 10 else usual - 0.25 * (most - usual)
+def floor(scores: Sequence[float]) -> float:
+    """Where an axis of scores begins: at the least, unless a few stragglers would squeeze all the others."""
+    least, usual, most = np.min(scores), np.quantile(scores, 0.1), np.max(scores)
+    low = least if most - least <= 2.5 * (most - usual) or len(scores) < 10 else usual - 0.25 * (most - usual)
     return float(low - 0.04 * max(most - low, 0.01))
 
 

@@ -1,4 +1,4 @@
-"""Which hyperparameters set the most accurate trials apart, as Optuna computes it."""
+"""Which hyperparameters set the best trials apart, as Optuna computes it."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ BEST_TRIALS = 5
 def importance(trials: Sequence[Trial]) -> dict[str, float]:
     """Optuna's PED-ANOVA over trials that came to their own end, most important first; the sum is 1.
 
-    It asks what sets the most accurate tenth of the trials (but at least 5 of them) apart from all of them. Empty if
-    they are all as accurate.
+    It asks what sets the best tenth of the trials (but at least 5 of them) apart from all of them. Empty if
+    they all score the same.
     """
-    if len({t.accuracy for t in trials}) < 2:
+    if len({t.score for t in trials}) < 2:
         return {}
     ended = [
         optuna.trial.create_trial(
-            value=t.accuracy,
+            value=t.score,
             params=dict(t.params),
             distributions={name: distribution(entry) for name, entry in t.space.items()},
         )

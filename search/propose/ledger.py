@@ -93,7 +93,7 @@ class Ledger:
         return number
 
     def report(self, number: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
-        """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
+        """Adds to a running trial: epoch -> finite score, of epochs not reported before, and attributes."""
         trial = self.entries[number]
         self._writer.report(id_of(trial), reports, user_attrs)
         trial.intermediate_values.update(reports)
@@ -131,6 +131,7 @@ def open_ledger(study: Study, data: Dataset, places: Places, resume: bool) -> Le
         with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):  # another search was quicker: next label
             created = optuna.create_study(study_name=label, storage=store, directions=directions(study))
             search_folder(places.output, label).mkdir(parents=True, exist_ok=True)
+            created.set_metric_names(list(study.search.objectives))
             created.set_user_attr("study", essence)
             return Ledger(created, store)
     where = without_password(places.storage)

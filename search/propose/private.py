@@ -27,7 +27,7 @@ class Told:
     Args:
         state: `COMPLETE`, `PRUNED` or `FAIL`.
         values: one per objective; of a pruned trial with a single one, its last report.
-        reports: epoch -> pruned accuracy, finite.
+        reports: epoch -> score, finite.
         user_attrs: as Optuna has them.
         constraints: a trial is feasible if none is above 0.
     """
@@ -46,7 +46,7 @@ class LedgerWriter(Protocol):
         """Adds a running trial, the next one after those in the ledger; returns its id."""
 
     def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
-        """Adds to a running trial: epoch -> finite pruned accuracy, of epochs not reported before, and attributes."""
+        """Adds to a running trial: epoch -> finite score, of epochs not reported before, and attributes."""
 
     def end(self, trial_id: int, told: Told) -> None:
         """Ends a running trial."""
@@ -65,8 +65,8 @@ def id_of(trial: Trial | FrozenTrial) -> int:
 
 def add_reports(trial: Trial, reports: dict[int, float]) -> None:
     """Gives a trial in memory its reports: `Trial.report` would ask for them in the order of their epochs."""
-    for epoch, accuracy in reports.items():
-        trial.storage.set_trial_intermediate_value(id_of(trial), epoch, accuracy)
+    for epoch, score in reports.items():
+        trial.storage.set_trial_intermediate_value(id_of(trial), epoch, score)
 
 
 def begun_trial(
@@ -95,8 +95,8 @@ class CallWriter:
         return self.storage.create_new_trial(self.study_id, trial)
 
     def report(self, trial_id: int, reports: dict[int, float], user_attrs: dict[str, Any]) -> None:
-        for epoch, accuracy in reports.items():
-            self.storage.set_trial_intermediate_value(trial_id, epoch, accuracy)
+        for epoch, score in reports.items():
+            self.storage.set_trial_intermediate_value(trial_id, epoch, score)
         for key, value in user_attrs.items():
             self.storage.set_trial_user_attr(trial_id, key, value)
 
@@ -159,8 +159,8 @@ def _add(connection: Connection, trial_id: int, reports: dict[int, float], user_
     intermediate, user = models.TrialIntermediateValueModel, models.TrialUserAttributeModel
     finite = intermediate.TrialIntermediateValueType.FINITE
     rows: list[dict[str, Any]] = [
-        {"step": epoch, "intermediate_value": accuracy, "intermediate_value_type": finite}
-        for epoch, accuracy in reports.items()
+        {"step": epoch, "intermediate_value": score, "intermediate_value_type": finite}
+        for epoch, score in reports.items()
     ]
     _insert(connection, intermediate, trial_id, rows)
     connection.execute(delete(user).where(user.trial_id == trial_id, user.key.in_(user_attrs)))

@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from search.propose.ledger import Ledger
 from search.propose.optimiser import Optimiser, budget, first_points
 from search.propose.private import Told, add_reports
-from search.propose.reading import COMPLETE, CONSTRAINT, EPOCHS, ERROR, LAST_ACCURACY, NODE, STOPPED
+from search.propose.reading import COMPLETE, CONSTRAINT, EPOCHS, ERROR, NODE, STOPPED
 from search.study import Study
+from search.study.objectives import SPEED
 from search.study.samplers import SAMPLERS
 from search.trials.order import Order, Report, Terms
 
@@ -96,12 +97,12 @@ class Proposer:
         if len(self.study.search.objectives) > 1:
             return {}
         known = self.ledger.entries[number].intermediate_values
-        return {epoch: a for epoch, a in report.curve if math.isfinite(a) and epoch not in known}
+        return {epoch: score for epoch, score in report.curve if math.isfinite(score) and epoch not in known}
 
     def _attributes(self, report: Report) -> dict[str, Any]:
         """What stands for the curve's last point where there is no curve."""
-        accuracy = report.pruned_accuracy
-        return {LAST_ACCURACY: accuracy} if len(self.study.search.objectives) > 1 and math.isfinite(accuracy) else {}
+        score, *others = self.study.search.objectives
+        return {score: report.score} if others and math.isfinite(report.score) else {}
 
     def ended(self, number: int, report: Report, node: str) -> None:
         """Tells how a trial ended on a node. Told again, it changes nothing."""
@@ -118,11 +119,13 @@ class Proposer:
         attributes[COMPLETE] = report.completed  # Optuna's dashboard does not show constraints
         constraints = {CONSTRAINT: 1 - report.completed}
         if report.ended and not report.stopped:
-            values = [getattr(report, name) for name in self.study.search.objectives]
+            values = [
+                report.completion_epoch if name == SPEED else report.score for name in self.study.search.objectives
+            ]
             return Told(TrialState.COMPLETE, values, reports, attributes, constraints)
         attributes[STOPPED] = report.stopped or f"by {self.study.search.early_stopping}"
-        accuracies = [report.pruned_accuracy] if len(self.study.search.objectives) == 1 else []
-        return Told(TrialState.PRUNED, accuracies, reports, attributes, constraints)
+        scores = [report.score] if len(self.study.search.objectives) == 1 else []
+        return Told(TrialState.PRUNED, scores, reports, attributes, constraints)
 
     def give_up(self, number: int, error: str) -> None:
         """Tells a trial that lost its worker too often as failed."""

@@ -6,13 +6,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pruning_core.hyperparameters import Choices, Range
 from search.study import Study
+from search.study.objectives import SCORES, SPEED
 from search.trials.trial import Trial, TrialEnding
 
 CONSTRAINT = "incomplete"
 NODE, EPOCHS, STOPPED, ERROR = "node", "epochs_run", "stopped", "error"
 COMPLETE = "complete"
-LAST_ACCURACY = "pruned_accuracy"
-DIRECTIONS = {"pruned_accuracy": StudyDirection.MAXIMIZE, "completion_epoch": StudyDirection.MINIMIZE}
 ENDINGS: dict[TrialState, TrialEnding] = {
     TrialState.COMPLETE: "ended",
     TrialState.PRUNED: "stopped",
@@ -22,7 +21,8 @@ ENDINGS: dict[TrialState, TrialEnding] = {
 
 def directions(study: Study) -> list[StudyDirection]:
     """Whether Optuna shall maximise or minimise each of the study's objectives."""
-    return [DIRECTIONS[name] for name in study.search.objectives]
+    lower = StudyDirection.MINIMIZE
+    return [lower if name == SPEED else StudyDirection.MAXIMIZE for name in study.search.objectives]
 
 
 def distribution(searched: Range | Choices) -> BaseDistribution:
@@ -45,17 +45,17 @@ def searched(known: BaseDistribution) -> Range | Choices:
 def as_trial(trial: FrozenTrial) -> Trial:
     """An Optuna trial in plain data.
 
-    With two objectives Optuna takes no reports, and the accuracy is an attribute of the trial instead.
+    With two objectives Optuna takes no reports, and the score is an attribute of the trial instead.
     """
     reported = max(trial.intermediate_values.items(), default=(0, None))[1]
-    last = trial.user_attrs.get(LAST_ACCURACY, reported)
-    accuracy = trial.values[0] if trial.values else last
+    last = next((trial.user_attrs[name] for name in SCORES if name in trial.user_attrs), reported)
+    score = trial.values[0] if trial.values else last
     return Trial(
         number=trial.number,
         params=trial.params,
         space={name: searched(known) for name, known in trial.distributions.items()},
         ending=ENDINGS.get(trial.state),
-        accuracy=None if accuracy is None else float(accuracy),
+        score=None if score is None else float(score),
         complete=1 - trial.constraints.get(CONSTRAINT, 1.0),
         values=tuple(trial.values or ()) if trial.state == TrialState.COMPLETE else (),
         epochs_run=trial.user_attrs.get(EPOCHS, 0),

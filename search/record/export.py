@@ -48,22 +48,23 @@ class Written:
     largest: float
 
 
-def choose_replica(result: Mapping[str, Any], seed: int | None) -> int:
-    """Which replica to export: that of `seed`, or the most accurate (on validation) of the complete ones.
+def choose_replica(result: Mapping[str, Any], seed: int | None, score: str) -> int:
+    """Which replica to export: that of `seed`, or the best (on validation) of the complete ones.
 
     Args:
         result: the trial's `trial.json`.
+        seed: None for the best.
+        score: what the study maximises.
 
     Raises:
         StudyError: the trial had no such seed, or no seed of it completed.
     """
     seeds, epochs = result["seeds"], result["completion_epoch"]
-    accuracies = result["pruned_accuracy"]["per_seed"]
     if seed is not None:
         if seed not in seeds:
             raise StudyError(f"--seed {seed} must be one of the trial's seeds {', '.join(map(str, seeds))}")
         return int(seeds.index(seed))
-    best = best_complete(epochs, accuracies)
+    best = best_complete(epochs, result[score]["per_seed"])
     if best is None:
         raise StudyError(
             f"none of the trial's seeds completed the pruning: --seed must name one of {', '.join(map(str, seeds))}"

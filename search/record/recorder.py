@@ -159,19 +159,20 @@ class Recorder:
             raise problem
 
     def _draw(self, result: dict[str, Any], to: Path) -> None:
-        """Draws what the study calls for: of two objectives the Pareto front, of several n the accuracy against n."""
-        trials = self.ledger.trials
+        """Draws what the study calls for: of two objectives the Pareto front, of several n the score against n."""
+        trials, metric = self.ledger.trials, self.study.metric(self.data)
         for keep, each in by_keep(result).items():
             if each.get("pareto"):
                 from search.figures.results import pareto  # loads what most searches do not need
 
                 reached = points([t for t in trials if not keep or t.has(int(keep))])
                 name = f"pareto_{keep}.png" if keep else "pareto.png"
-                pareto(to / name, {s: [p for p in reached if p.strategy == s] for s in self.study.strategies})
+                by_strategy = {s: [p for p in reached if p.strategy == s] for s in self.study.strategies}
+                pareto(to / name, by_strategy, metric)
         if results := confirmed_by_keep(result):
-            from search.figures.results import accuracy_against_n
+            from search.figures.results import score_against_n
 
-            accuracy_against_n(to / "accuracy_against_n.png", results)
+            score_against_n(to / f"{metric.name}_against_n.png", results, (), metric)
 
     def _save_result(self, result: dict[str, Any], ending: SearchEnding) -> None:
         try:

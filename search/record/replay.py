@@ -181,7 +181,8 @@ def start(recorded: RecordedTrial) -> Training:
             f"(fingerprint {recorded.fingerprint[:12]}), and has changed since (now {data.fingerprint[:12]})"
         )
     torch.set_num_threads(recorded.study.resources.threads)
-    return train(recorded.config, data.without_test(), recorded.seeds, recorded.study.network.spec)
+    study = recorded.study
+    return train(recorded.config, data.without_test(), recorded.seeds, study.network.spec, metric=study.metric(data))
 
 
 def from_checkpoint(recorded: RecordedTrial, output: Path) -> Training | None:
@@ -218,7 +219,7 @@ def differences(recorded: RecordedTrial, run: Training) -> list[str]:
     found = (
         [] if recorded.failed else [k for k, v in recorded.result.items() if k not in CLOCK and _differ(v, here.get(k))]
     )
-    for quantity in QUANTITIES:
+    for quantity in (*QUANTITIES, *run.history.beside):
         curve_ER = recorded.history.get(quantity.rstrip("_"))
         if curve_ER is None:
             continue

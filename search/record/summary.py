@@ -15,13 +15,16 @@ import numpy as np
 from mlflow.entities import Metric
 from numpy.typing import NDArray
 
+from pruning_core.history import STATES
+from pruning_core.metrics import METRICS
 from pruning_core.progress import DRASTIC, frequencies
+from search.study.objectives import PRUNED, SCORES, metric_name
 from search.trials.result import at, by_keep
 from search.trials.trial import TrialEnding
 
 FILES = ("trial.json", "history.npz", "gates.npz")
 NO_CURVES = ("epoch", "fell", "drift")
-WITH_SPREAD = ("active", "pruned_accuracy")
+BALANCED = ("pruned_balanced_accuracy", "full_balanced_accuracy")
 POINTS = 200
 
 
@@ -58,23 +61,28 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     return arrays if len(arrays.get("epoch", ())) else {}
 
 
-def metrics(remains: Remains, start_time: int) -> list[Metric]:
-    """The curves of a trial, with its summary as their last points, at times spread over its `seconds`."""
+def metrics(remains: Remains, start_time: int, score: str) -> list[Metric]:
+    """The curves of a trial, with its summary as their last points, at times spread over its `seconds`.
+
+    Args:
+        remains: of the trial.
+        start_time: in milliseconds.
+        score: what the study maximises; of balanced accuracies that it does not, only the last point is told.
+    """
+    without = NO_CURVES if score in BALANCED else (*NO_CURVES, *BALANCED)
     points: dict[tuple[str, int], float] = {}
     epochs = remains.history.get("epoch", np.array([1]))
     for name, values_ER in remains.history.items():
         with np.errstate(all="ignore"):
-            if name not in NO_CURVES:
+            if name not in without:
                 points |= curve(name, epochs, values_ER.mean(1, dtype=float))
-            if name in WITH_SPREAD:
+            if name in ("active", "pruned_accuracy", score):
                 points |= curve(f"{name}_std", epochs, values_ER.std(1, dtype=float))
     trial = remains.trial
     last = int(trial.get("epochs_run") or epochs[-1])
     completed = [epoch for epoch in trial.get("completion_epoch", ()) if epoch is not None]
     summary = {
-        "pruned_accuracy": number(trial.get("pruned_accuracy"), "mean"),
-        "pruned_accuracy_std": number(trial.get("pruned_accuracy"), "std"),
-        "full_accuracy": number(trial.get("full_accuracy"), "mean"),
+        **_means(trial),
         "complete": complete_fraction(trial),
         "completion_epoch": float(np.mean(completed)) if completed else None,
         "drasticness": float(np.mean(trial["drasticness"])) if trial else None,
@@ -87,6 +95,14 @@ def metrics(remains: Remains, start_time: int) -> list[Metric]:
         for (name, step), value in points.items()
         if math.isfinite(value)
     ]
+
+
+def _means(trial: Mapping[str, Any]) -> dict[str, float | None]:
+    """The mean over the seeds of each metric in a trial's JSON, and of those of the pruned networks their spread."""
+    names = [name for name in trial if name.startswith(tuple(f"{state}_" for state in STATES))]
+    spreads = [name for name in names if name.startswith(PRUNED)]
+    means = {name: number(trial[name], "mean") for name in names}
+    return means | {f"{name}_std": number(trial[name], "std") for name in spreads}
 
 
 def curve(name: str, epochs: NDArray[Any], values_E: NDArray[np.float64]) -> dict[tuple[str, int], float]:
@@ -134,7 +150,11 @@ def describe(trial: Mapping[str, Any], note: str) -> str:
     epochs = [epoch for epoch in trial["completion_epoch"] if epoch is not None]
     when = f", at epoch {np.mean(epochs):.0f} on average" if epochs else ""
     why = f"; {note}" if note else ""
-    accuracy = f"pruned accuracy {spread(trial['pruned_accuracy'])}, full {spread(trial['full_accuracy'])}"
+    measured = [name.removeprefix(PRUNED) for name in trial if name.startswith(PRUNED)]
+    accuracy = "; ".join(
+        f"pruned {name.replace('_', ' ')} {spread(trial[PRUNED + name])}, full {spread(trial[f'full_{name}'])}"
+        for name in measured
+    )
     effort = f"{trial['epochs_run']} epochs in {trial['seconds']:.1f} s"
     return f"{completions(trial)}{when}{why}  \n{accuracy}, {effort}"
 
@@ -155,8 +175,8 @@ def winners(result: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
-def spread(accuracy: Mapping[str, Any] | None) -> str:
-    mean, std = number(accuracy, "mean"), number(accuracy, "std")
+def spread(values: Mapping[str, Any] | None) -> str:
+    mean, std = number(values, "mean"), number(values, "std")
     return "not measured" if mean is None else f"{mean:.4f} ± {std or 0.0:.4f}"
 
 
@@ -165,10 +185,11 @@ def search_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     strategies: Mapping[str, Mapping[str, Any]] = result.get("strategies") or {}
     counts = ("trials", "failed", "stopped", "seconds", "replica_epochs", "replica_epochs_per_second")
     values = {name: number(result, name) for name in counts}
-    values |= accuracies(strategies.get(str(result.get("winner")), {}))
-    values |= {f"test_accuracy.{name}": number(entry.get("test"), "mean") for name, entry in strategies.items()}
+    metric = metric_name(result.get("objective", SCORES[0]))
+    values |= scores(strategies.get(str(result.get("winner")), {}), metric)
+    values |= {f"test_{metric}.{name}": number(entry.get("test"), "mean") for name, entry in strategies.items()}
     values |= {
-        f"test_accuracy.{name}.n{keep}": number(entry.get("test"), "mean")
+        f"test_{metric}.{name}.n{keep}": number(entry.get("test"), "mean")
         for keep, part in (result.get("keeps") or {}).items()
         for name, entry in part["strategies"].items()
     }
@@ -205,15 +226,21 @@ def pareto_marks(result: Mapping[str, Any]) -> dict[int, str]:
     }
 
 
-def accuracies(entry: Mapping[str, Any]) -> dict[str, float | None]:
-    """The accuracies of a confirmed trial as metrics."""
-    test, validation = entry.get("test"), entry.get("validation")
-    return {
-        "test_accuracy": number(test, "mean"),
-        "test_accuracy_std": number(test, "std"),
-        "confirmed_validation_accuracy": number(validation, "mean"),
-        "confirmed_validation_accuracy_std": number(validation, "std"),
-    }
+def scores(entry: Mapping[str, Any], metric: str) -> dict[str, float | None]:
+    """How a confirmed trial fared, as metrics.
+
+    Args:
+        entry: of the trial among the `strategies` of `deeppp search --json`.
+        metric: the name of what the search maximises.
+    """
+    found: dict[str, float | None] = {}
+    for part, prefix in (("test", "test"), ("validation", "confirmed_validation")):
+        for name in (metric, *METRICS):
+            values = entry.get(part if name == metric else f"{part}_{name}")
+            if values or name == metric:
+                found[f"{prefix}_{name}"] = number(values, "mean")
+                found[f"{prefix}_{name}_std"] = number(values, "std")
+    return found
 
 
 def complete_fraction(entry: Mapping[str, Any]) -> float | None:

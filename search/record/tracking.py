@@ -24,6 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data import Dataset
+from pruning_core.metrics import ACCURACY
+from pruning_core.metrics import Metric as Measured
 from search.record import summary, views
 from search.record.known_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
 from search.record.pictures import Pictures
@@ -32,6 +34,7 @@ from search.record.provenance import git_tags
 from search.stores.addresses import without_password
 from search.stores.opening import alone
 from search.study import Study
+from search.study.objectives import PRUNED, metric_in
 from search.trials.overview import last_line
 from search.trials.result import at, by_keep
 from search.trials.trial import SearchEnding, Trial, TrialEnding
@@ -71,6 +74,7 @@ class Tracking:
         self.tracking_uri = tracking_uri
         self.experiment = experiment
         self._parent = self._label = ""
+        self._metric: Measured = ACCURACY
         self._pictures = Pictures()
         self._children: dict[int, Child] = {}
         self._doubtful = False  # after a failure: the server may have made a run and not have said so
@@ -115,6 +119,7 @@ class Tracking:
             The parent's run id.
         """
         resolved = study.model_dump(mode="json")
+        self._metric = metric_in(resolved["search"])
         tags = {
             SEARCH: label,
             OUTPUT: str(output.resolve()),
@@ -207,7 +212,7 @@ class Tracking:
                     (staging / "error.txt").write_text(traceback, encoding="utf-8")
                 if self._pictures.affordable():
                     self._pictures.draw(staging, number, remains)
-            metrics = summary.metrics(remains, child.start_time)
+            metrics = summary.metrics(remains, child.start_time, f"{PRUNED}{self._metric.name}")
             self._writer.end(child.run_id, metrics, _tags(tags), TRIAL_STATUS[ending])
         child.logged = TRIAL_STATUS[ending]
 
@@ -220,7 +225,7 @@ class Tracking:
             folder: what its worker wrote, from which its gates are drawn if they have not been.
         """
         run_id = self._child(number).run_id
-        values = summary.accuracies(confirmation) | {
+        values = summary.scores(confirmation, self._metric.name) | {
             "confirmed_complete": summary.complete_fraction(confirmation),
             "confirmed_completion_epoch": summary.number(confirmation.get("completion_epoch"), "mean"),
         }
@@ -268,7 +273,7 @@ class Tracking:
     def close_search(
         self, result: Mapping[str, Any], ending: SearchEnding, draw: Callable[[Path], None] = lambda folder: None
     ) -> None:
-        """Ends the parent run: the winner's accuracies, the best trial of each strategy, `search.json`, `pareto.json`.
+        """Ends the parent run: the winner's scores, the best trial of each strategy, `search.json`, `pareto.json`.
 
         Trials that are still open, as after an interruption, are marked as killed; resuming opens them again.
 
@@ -297,7 +302,8 @@ class Tracking:
                     which = f"_{keep}" if keep else ""
                     if part.get("strategies"):
                         study = f"{result.get('study', 'study')}{at(keep)}"
-                        strategy_summary({**part, "study": study}, staging / f"strategies{which}.png")
+                        path = staging / f"strategies{which}.png"
+                        strategy_summary({**part, "study": study}, path, self._metric)
                     if part.get("pareto"):
                         _write(staging / f"pareto{which}.json", part["pareto"])
                 draw(staging)

@@ -13,16 +13,11 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from pruning_core.config import search_ranges
+from pruning_core.metrics import ACCURACY
 from search.record.private import view_address, view_state, view_tag
+from search.study.objectives import metric_in
 
 ENDING = {"tags.`strategy`": 85, "tags.`best`": 100, "tags.`outcome`": 90, "tags.`search`": 90}
-ACCURACY = {"metrics.`pruned_accuracy`": 130, "metrics.`pruned_accuracy_std`": 150}
-CONFIRMED = {
-    "metrics.`test_accuracy`": 115,
-    "metrics.`test_accuracy_std`": 135,
-    "metrics.`confirmed_validation_accuracy`": 150,
-    "metrics.`confirmed_complete`": 145,
-}
 PRUNING = {
     "metrics.`completion_epoch`": 130,
     "metrics.`drasticness`": 105,
@@ -50,23 +45,44 @@ class View:
         return view_state(self.search, self.order, self.columns)
 
 
-def views() -> dict[str, View]:
-    """Every view by its key; they show what a search varies of the strategies known here."""
+def _scores(metric: str) -> dict[str, int]:
+    """What is shown of every trial: what the study maximises, and the accuracy in any case."""
+    beside = {} if metric == ACCURACY.name else {f"metrics.`pruned_{ACCURACY.name}`": 130}
+    return {f"metrics.`pruned_{metric}`": 130, f"metrics.`pruned_{metric}_std`": 150} | beside
+
+
+def _confirmed(metric: str) -> dict[str, int]:
+    """What is shown of confirmed trials besides."""
+    return {
+        f"metrics.`test_{metric}`": 115,
+        f"metrics.`test_{metric}_std`": 135,
+        f"metrics.`confirmed_validation_{metric}`": 150,
+        "metrics.`confirmed_complete`": 145,
+    }
+
+
+def views(metric: str = ACCURACY.name) -> dict[str, View]:
+    """Every view by its key; they show what a search varies of the strategies known here.
+
+    Args:
+        metric: the name of what the study maximises.
+    """
+    score, best = f"pruned_{metric}", f"confirmed_validation_{metric}"
     schedule = {f"params.`{name}`": 110 for name in search_ranges()}
     return {
         "best": View(
             "The best trial of each strategy",
             "tags.best LIKE '%'",
-            ENDING | ACCURACY | CONFIRMED | PRUNING | schedule,
-            "confirmed_validation_accuracy",
+            ENDING | _scores(metric) | _confirmed(metric) | PRUNING | schedule,
+            best,
         ),
         "pareto": View(
             "The Pareto front",
             "tags.pareto LIKE '%'",
-            {"tags.`pareto`": 85} | ENDING | ACCURACY | PRUNING | schedule,
-            "pruned_accuracy",
+            {"tags.`pareto`": 85} | ENDING | _scores(metric) | PRUNING | schedule,
+            score,
         ),
-        "trials": View("All trials", "tags.trial LIKE '%'", ENDING | ACCURACY | PRUNING | schedule, "pruned_accuracy"),
+        "trials": View("All trials", "tags.trial LIKE '%'", ENDING | _scores(metric) | PRUNING | schedule, score),
     }
 
 
@@ -78,7 +94,7 @@ def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], stud
         study: the resolved study: only one with two objectives has a Pareto front, one over several n a column for n.
     """
     now = time.time_ns() // 1_000_000
-    for place, (key, view) in enumerate(views().items()):
+    for place, (key, view) in enumerate(views(metric_in(study["search"]).name).items()):
         if key == "pareto" and not isinstance(study["search"]["objective"], list):
             continue
         view = view.over_several_n() if isinstance(study["data"]["keep"], list) else view

@@ -15,9 +15,11 @@ from torch import nn
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
+from pruning_core.metrics import ACCURACY, Metric, signal_class
 from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
+from search.trials.result import SIGNAL_EFFICIENCIES
 
 ROWS, NUMBERS = 10_000, 2_000_000
 TREES = 300
@@ -25,11 +27,15 @@ TREES = 300
 
 @dataclass(frozen=True)
 class Comparison:
-    """The accuracies of one choice of inputs: one value per seed."""
+    """How one choice of inputs fares in the study's metric: one value per seed.
+
+    `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K), of two classes.
+    """
 
     inputs: tuple[str, ...]
     validation: list[float]
     test: list[float]
+    roc: list[list[float]]
 
 
 def with_inputs(columns: Sequence[int], network: NetworkSpec) -> NetworkSpec:
@@ -58,6 +64,7 @@ def fit(
     seeds: Sequence[int],
     epochs: int,
     network: NetworkSpec = GATED_MLP,
+    metric: Metric = ACCURACY,
 ) -> Comparison:
     """Trains the network on some of the inputs.
 
@@ -68,14 +75,17 @@ def fit(
         seeds: one per replica; those of the confirmation give its initial weights and batches.
         epochs: how long to train.
         network: that of the winner.
+        metric: what the study maximises.
     """
     assert data.test is not None
     config = TrialConfig(**{**winner, "strategy": "fixed", "epochs": epochs, "settle_epochs": epochs})
-    run = train(config, data.without_test(), seeds, with_inputs(columns, network))
+    run = train(config, data.without_test(), seeds, with_inputs(columns, network), metric=metric)
     for _ in run:
         pass
-    validation, test = (run.accuracy(part, pruned=False) for part in (data.validation, data.test))
-    return Comparison(tuple(data.feature_names[column] for column in columns), validation, test)
+    validation, test = (run.scores(part, pruned=False)[metric.name] for part in (data.validation, data.test))
+    signal, efficiency_K = signal_class(data), torch.tensor(SIGNAL_EFFICIENCIES, dtype=torch.float64)
+    roc = [] if signal is None else run.roc(data.test, signal, efficiency_K, pruned=False).tolist()
+    return Comparison(tuple(data.feature_names[column] for column in columns), validation, test, roc)
 
 
 def by_mutual_information(data: Dataset, keep: int) -> list[int]:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from pruning_core.data import Dataset
-from search.figures.results import Row, accuracies
+from pruning_core.metrics import ACCURACY, Metric
+from search.figures.results import Row, scores
 from search.figures.style import colour_of
 from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit
 from search.report.blocks import Block, Line, Picture, Section, Table, Text
@@ -30,7 +31,8 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     They have the winner's network, training and confirmation seeds, and train as long as it did on average.
     """
     best = search.result["strategies"][search.result["winner"]]
-    network = Study.model_validate(search.study).network.spec
+    study = Study.model_validate(search.study)
+    network, metric = study.network.spec, study.metric(data)
     keep, config, epoch = len(best["selected"]), best["config"], best["completion_epoch"]["mean"]
     torch.set_num_threads(max(1, int(search.study["resources"]["cpu"])))
     say("ranking the inputs by mutual information and by a random forest")
@@ -47,7 +49,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     for name, columns in choices.items():
         inputs = f"{len(columns)} inputs ({name})"
         say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(epochs, 'epoch')}")
-        networks[name] = fit(columns, config, data, seeds, epochs, network)
+        networks[name] = fit(columns, config, data, seeds, epochs, network, metric)
     return networks
 
 
@@ -63,11 +65,12 @@ def summary(search: SearchRecord, networks: Networks) -> list[str]:
     """A sentence for the opening of the report, if there are networks to compare with."""
     if not networks:
         return []
-    rankings = [f"{estimate(networks[name].test).short} by {name}" for name in ("mutual information", "random forest")]
+    reached = {name: estimate(network.test, search.metric).short for name, network in networks.items()}
+    rankings = [f"{reached[name]} by {name}" for name in ("mutual information", "random forest")]
     keep = len(networks["retrained"].inputs)
     return [
-        f"Without pruning, the same network reaches {estimate(networks['full'].test).short} on the test part; with "
-        f"{keep} inputs chosen beforehand, {listing(rankings)}."
+        f"Without pruning, the same network reaches {reached['full']} on the test part; with {keep} inputs "
+        f"chosen beforehand, {listing(rankings)}."
     ]
 
 
@@ -83,7 +86,8 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
     """
     best = str(search.result["winner"])
     confirmed: Mapping[str, Any] = search.result["strategies"]
-    winners = confirmed[best]["test"]["per_seed"]
+    best_entry = confirmed[best]
+    winners = best_entry["test"]["per_seed"]
     strategies = [s for s in search.strategies if s in confirmed]
     results = {s: (confirmed[s]["test"]["per_seed"], confirmed[s]["validation"]["per_seed"]) for s in strategies}
     rows = [Row(s, results[s][0], colour_of(s)) for s in strategies]
@@ -91,66 +95,81 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
         label = _label(name, network, best)
         results[label] = (network.test, network.validation)
         rows.append(Row(label, network.test, COLOURS[name]))
-    path = folder / "test.png"
-    accuracies(path, rows, len(strategies), float(np.mean(networks["full"].test)) if networks else None)
+    path, metric = folder / "test.png", search.metric
+    scores(path, rows, len(strategies), metric, float(np.mean(networks["full"].test)) if networks else None)
     lines = []
     for label, (test, validation) in results.items():
-        difference = "–" if label == best else paired(test, winners).short
-        cells = [label, estimate(test).short, difference, estimate(validation).short]
+        difference = "–" if label == best else paired(test, winners, metric).short
+        cells = [label, estimate(test, metric).short, difference, estimate(validation, metric).short]
         lines.append(Line(cells, marked=label == best))
     blocks: list[Block] = [
-        Text(_verdict(best, winners, networks) if networks else f"There are no other networks to compare with: {why}."),
-        Picture(path, "Dots with intervals: accuracies on the test part", _caption(len(winners), networks, data)),
+        Text(
+            _verdict(best, winners, networks, metric)
+            if networks
+            else f"There are no other networks to compare with: {why}."
+        ),
+        Picture(
+            path,
+            f"Dots with intervals: {metric.label} on the test part",
+            _caption(len(winners), networks, data, metric),
+        ),
         Table(
             ("", "test", f"test minus {best}", "validation"),
             lines,
-            "Means over the seeds with 95 % intervals. A difference is the mean of the differences seed by seed, in "
-            "points, since equal seeds mean equal initial weights and equal batches.",
+            "Means over the seeds with 95 % intervals. A difference is the mean of the differences seed by seed"
+            f"{', in points' if metric.apart else ''}, since equal seeds mean equal initial weights and equal batches.",
         ),
     ]
     if model := search.result.get("model"):
-        blocks.append(Text(_model(model, winners, data)))
+        blocks.append(Text(_model(model, best_entry, metric, data)))
     return Section("The result on the test part", blocks)
 
 
-def _model(model: Mapping[str, Any], winners: Sequence[float], data: Dataset | None) -> str:
+def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, data: Dataset | None) -> str:
     """Which of the winner's networks is registered, and how accurate that one is."""
+    winners = entry["test" if metric == ACCURACY else "test_accuracy"]["per_seed"]
     accuracy, rows = model["test_accuracy"], len(data.test.y) if data and data.test else None
     right = f"{points(accuracy)} % of the test rows" + (f" ({round(accuracy * rows):,} of {rows:,})" if rows else "")
     return (
         f"MLflow has one of these networks as the model {model['uri']}: that of seed {model['seed']}, which of the "
-        f"complete seeds is the most accurate on the validation part ({points(model['validation_accuracy'])} %). It is "
-        f"right for {right}; the mean over {count(len(winners), 'seed')} is "
+        f"complete seeds is best on the validation part (accuracy {points(model['validation_accuracy'])} %). It is "
+        f"right for {right}; the mean accuracy over {count(len(winners), 'seed')} is "
         f"{estimate(winners).short}. It takes the columns as they are in the data and gives class labels."
     )
 
 
-def _verdict(best: str, winners: Sequence[float], networks: Networks) -> str:
+def _verdict(best: str, winners: Sequence[float], networks: Networks, metric: Metric) -> str:
     full, retrained = networks["full"], networks["retrained"]
     sentences = [
-        f"With all {len(full.inputs)} inputs the same network reaches {estimate(full.test)}; pruned by {best} to "
-        f"{len(retrained.inputs)}, without any retraining, it is {gap(paired(full.test, winners))}.",
+        f"With all {len(full.inputs)} inputs the same network reaches {estimate(full.test, metric)}; pruned by {best} "
+        f"to {len(retrained.inputs)}, without any retraining, it is {gap(paired(full.test, winners, metric))}.",
         f"Trained from the start on those inputs alone that {best} keeps most often, it reaches "
-        f"{estimate(retrained.test).short}.",
+        f"{estimate(retrained.test, metric).short}.",
     ]
     for name in ("mutual information", "random forest"):
         other = networks[name]
         sentences.append(
-            f"Compared with the inputs that rank highest by {name} ({estimate(other.test).short}), "
-            f"{best} is {gap(paired(other.test, winners))}."
+            f"Compared with the inputs that rank highest by {name} ({estimate(other.test, metric).short}), "
+            f"{best} is {gap(paired(other.test, winners, metric))}."
         )
     return " ".join(sentences)
 
 
-def _caption(seeds: int, networks: Networks, data: Dataset | None) -> str:
-    shown = f"Accuracy on the test part: a point for each of {count(seeds, 'seed')}, the mean and its 95 % interval."
+def _caption(seeds: int, networks: Networks, data: Dataset | None, metric: Metric) -> str:
+    shown = (
+        f"{metric.title} on the test part: a point for each of {count(seeds, 'seed')}, the mean and its 95 % interval."
+    )
     if not networks or data is None or data.test is None:
         return shown
     rows, mean = len(data.test.y), float(np.mean(networks["full"].test))
-    half = 1.96 * np.sqrt(mean * (1 - mean) / rows)
+    sampling = ""
+    if metric == ACCURACY:
+        half = 1.96 * np.sqrt(mean * (1 - mean) / rows)
+        sampling = (
+            f" The intervals are about seeds; that the test part has {count(rows, 'row')} adds some ± {points(half)} "
+            "points to each, mostly in common."
+        )
     return (
         f"{shown} The dashed line is the full network. The networks in the lower group see their inputs from the start "
-        "and train as long as the winner did, from the same initial weights in the same batches. The intervals are "
-        f"about seeds; that the test part has {count(rows, 'row')} adds some ± {points(half)} points to each, mostly "
-        "in common."
+        f"and train as long as the winner did, from the same initial weights in the same batches.{sampling}"
     )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pruning_core.hyperparameters import Choices
+from pruning_core.metrics import ACCURACY, Metric
 from search.report.search_record import SearchRecord
 from search.trials.estimate import count, estimate, gap, listing, paired
 from search.trials.trial import LoggedTrial
@@ -30,13 +31,13 @@ def shared_by_two_seeds(frequency: Mapping[str, float], seeds: int) -> float | N
 
 
 def typical_failure(trials: Sequence[LoggedTrial]) -> LoggedTrial | None:
-    """Of those that ended in the commonest way but complete, the trial with the median accuracy, if any."""
-    known = [t for t in trials if t.run_id and t.accuracy is not None]
+    """Of those that ended in the commonest way but complete, the trial with the median score, if any."""
+    known = [t for t in trials if t.run_id and t.score is not None]
     categories = Counter(t.category for t in known if t.category not in ("complete", "failed", "unknown"))
     if not categories:
         return None
     commonest = max(categories, key=lambda name: (categories[name], name != "mixed"))
-    alike = sorted((t for t in known if t.category == commonest), key=lambda t: (t.accuracy or 0.0, t.number))
+    alike = sorted((t for t in known if t.category == commonest), key=lambda t: (t.score or 0.0, t.number))
     return alike[len(alike) // 2]
 
 
@@ -58,11 +59,11 @@ def opening(search: SearchRecord, inputs: int | None = None) -> list[str]:
             else "Nothing has been confirmed with fresh seeds yet, and the test part has not been read."
         )
     else:
-        sentences.append(_victory(best, confirmed[best], len(strategies)))
+        sentences.append(_victory(best, confirmed[best], len(strategies), search.metric))
     sentences.append(_completions(search))
     ranked = [s for s in strategies if s in confirmed and s != best]
     if best is not None and ranked:
-        sentences.append(_runner_up(ranked[0], confirmed[ranked[0]], confirmed[best]))
+        sentences.append(_runner_up(ranked[0], confirmed[ranked[0]], confirmed[best], search.metric))
     return sentences
 
 
@@ -88,7 +89,7 @@ def data_name(data: Mapping[str, Any]) -> str:
     return Path(files[0]).name + rest
 
 
-def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:
+def _victory(best: str, entry: Mapping[str, Any], strategies: int, metric: Metric) -> str:
     test = entry["test"]["per_seed"]
     seeds = count(len(test), "fresh seed")
     complete, epoch = entry["outcome"]["complete"], entry["completion_epoch"]["mean"]
@@ -97,7 +98,12 @@ def _victory(best: str, entry: Mapping[str, Any], strategies: int) -> str:
     if len(test) == 1:
         how = f"its one fresh seed {'completes' if complete else 'does not complete'} the pruning{when}"
     wins = f"The winner is {best}" if strategies > 1 else f"The best trial of {best} was confirmed"
-    return f"{wins}: {how}, and the pruned network reaches {estimate(test)} on the test part."
+    return f"{wins}: {how}, and the pruned network reaches {_what(metric)}{estimate(test, metric)} on the test part."
+
+
+def _what(metric: Metric) -> str:
+    """Of which metric a number is, where it is not that of which everyone thinks."""
+    return "" if metric == ACCURACY else f"{'an' if metric.label[0] in 'aeiouA' else 'a'} {metric.label} of "
 
 
 def _completions(search: SearchRecord) -> str:
@@ -108,12 +114,12 @@ def _completions(search: SearchRecord) -> str:
     return f"Every seed completed in {listing(shares)}."
 
 
-def _runner_up(second: str, entry: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+def _runner_up(second: str, entry: Mapping[str, Any], first: Mapping[str, Any], metric: Metric) -> str:
     facts = []
     if entry["outcome"]["complete"] < first["outcome"]["complete"]:
         facts.append(f"only {100 * entry['outcome']['complete']:.0f} % of its fresh seeds complete")
     for part in ("validation", "test"):
-        behind = paired(first[part]["per_seed"], entry[part]["per_seed"])
+        behind = paired(first[part]["per_seed"], entry[part]["per_seed"], metric)
         facts.append(f"{'it is ' if part == 'validation' else ''}{gap(behind)} on the {part} part")
     epoch, other = entry["completion_epoch"]["mean"], first["completion_epoch"]["mean"]
     if epoch is not None and other is not None and round(abs(epoch - other)) > 0:

@@ -14,7 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from pruning_core.data import DataError, Dataset
-from search.report import comparison
+from search.report import comparison, roc
+from search.report import inputs as report_inputs
 from search.report import keeps as report_keeps
 from search.report import sections as report_sections
 from search.report.blocks import Section, render
@@ -148,7 +149,7 @@ def _sections(search: SearchRecord, folder: Path, found: Data, say: Say) -> tupl
     sections = [
         report_sections.strategies(search),
         report_sections.outcomes(search, folder),
-        report_sections.accuracy_and_speed(search, folder),
+        report_sections.score_and_speed(search, folder),
         report_sections.space(search, folder),
         report_sections.separation(search, folder),
         report_sections.gates(search, folder),
@@ -158,7 +159,11 @@ def _sections(search: SearchRecord, folder: Path, found: Data, say: Say) -> tupl
     networks = comparison.compare(search, data, say) if data else {}
     inputs = len(data.feature_names) if data else None
     sections.append(comparison.section(search, networks, data, why, folder))
+    if data and "roc" in search.result["strategies"][search.result["winner"]]:
+        sections.append(roc.section(search, networks, data, folder))
     sections.append(report_sections.selection(search, folder, inputs))
+    if data:
+        sections.append(report_inputs.section(search, data, folder))
     return sections, networks
 
 

@@ -1,6 +1,6 @@
 """A search read back from its stores: its trials from the ledger, how each of them ended from MLflow.
 
-The ledger says which trials there are, their hyperparameters and their accuracies; the MLflow run of a trial adds its
+The ledger says which trials there are, their hyperparameters and their scores; the MLflow run of a trial adds its
 outcome and its completion epoch, and the parent run the study and the confirmed winners. Reading writes nothing.
 """
 
@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pruning_core.metrics import Metric
 from search.propose.ledger import read_ledger
 from search.record.store import LoggedRun, Store
 from search.stores.addresses import Stored
 from search.stores.opening import existing_store
+from search.study.objectives import metric_in
 from search.trials.overview import Overview
 from search.trials.ranking import merit_of_confirmed
 from search.trials.trial import LoggedTrial, Trial
@@ -35,6 +37,11 @@ class SearchRecord:
     def finished(self) -> bool:
         """Whether the search came to its end."""
         return self.parent.status == "FINISHED"
+
+    @property
+    def metric(self) -> Metric:
+        """What the search maximises."""
+        return metric_in(self.study["search"])
 
     @property
     def tags(self) -> Mapping[str, str]:

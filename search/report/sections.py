@@ -5,10 +5,11 @@ Each function draws its pictures into a folder and returns the section, with cap
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pruning_core.metrics import METRICS, Metric
 from search.figures import results
 from search.figures import space as space_pictures
 from search.propose.importance import importance
@@ -21,7 +22,7 @@ from search.report.findings import (
     typical_failure,
 )
 from search.report.search_record import SearchRecord
-from search.trials.estimate import count, estimate, listing, points
+from search.trials.estimate import count, estimate, listing
 from search.trials.pareto import front
 from search.trials.trial import LoggedTrial, schedule
 
@@ -61,25 +62,37 @@ def strategies(search: SearchRecord) -> Section:
         if entry:
             epoch = entry["completion_epoch"]
             cells += [f"{100 * entry['outcome']['complete']:.0f} %"]
-            cells += [estimate(entry[part]["per_seed"]).short for part in ("validation", "test")]
+            cells += [estimate(entry[part]["per_seed"], search.metric).short for part in ("validation", "test")]
             cells += ["–" if epoch["mean"] is None else f"{epoch['mean']:.0f} ± {epoch['std']:.0f}"]
             details = [
                 ("schedule", schedule(entry["config"]).replace("  ", ", ")),
                 ("keeps", _names(entry["selected"])),
+                ("test part", _beside(entry)),
                 ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
             ]
         else:
             cells += ["–"] * 4
-        rows.append(Line(cells, details, marked=strategy == search.result.get("winner")))
+        rows.append(
+            Line(cells, [detail for detail in details if detail[1]], marked=strategy == search.result.get("winner"))
+        )
     caption = "Completed: trials of which every seed completed the pruning. "
     caption += (
         "The columns to the right of failed, and the lines below, are about the best trial of each strategy, trained "
-        "again with fresh seeds: mean and 95 % interval of the accuracies, mean and standard deviation of the epoch, "
+        "again with fresh seeds: mean and 95 % interval of the "
+        f"{search.metric.label}, mean and standard deviation of the epoch, "
         "and the inputs that most seeds keep, the most frequent first."
         if confirmed
         else "No trial has been confirmed with fresh seeds."
     )
     return Section("The strategies", [Table(COLUMNS, rows, caption)])
+
+
+def _beside(entry: Mapping[str, Any]) -> str:
+    """The other metrics on the test part."""
+    found = {name: entry.get(f"test_{name}") for name in METRICS}
+    return ", ".join(
+        f"{METRICS[name].label} {estimate(of['per_seed'], METRICS[name]()).short}" for name, of in found.items() if of
+    )
 
 
 def _names(names: Sequence[str]) -> str:
@@ -116,54 +129,59 @@ def outcomes(search: SearchRecord, folder: Path) -> Section:
     return Section("How the trials ended", blocks)
 
 
-def accuracy_and_speed(search: SearchRecord, folder: Path) -> Section:
-    """Accuracy against completion epoch."""
-    title = "Accuracy against speed"
+def score_and_speed(search: SearchRecord, folder: Path) -> Section:
+    """The score against the completion epoch."""
+    metric = search.metric
+    title = f"{metric.title} against speed"
     best = front(search.trials)
     if not best:
         return Section(title, [Text("No trial completed with every seed, so there is nothing to compare.")])
     path = folder / "pareto.png"
-    below = results.pareto(path, {strategy: search.of(strategy) for strategy in search.strategies})
+    below = results.pareto(path, {strategy: search.of(strategy) for strategy in search.strategies}, metric)
     first, last = best[0], best[-1]
-    ends = f"trial {first.number} of {first.strategy} at epoch {first.completion_epoch:.0f} with {_accuracy(first)}"
+    ends = (
+        f"trial {first.number} of {first.strategy} at epoch {first.completion_epoch:.0f} with {_score(first, metric)}"
+    )
     if last is not first:
         ends = (
             f"from {ends} to trial {last.number} of {last.strategy} at epoch {last.completion_epoch:.0f} "
-            f"with {_accuracy(last)}"
+            f"with {_score(last, metric)}"
         )
     members = Counter(t.strategy for t in best)
     made = listing([f"{number} of {strategy}" for strategy, number in members.most_common()])
     caption = (
         f"Each mark is a trial whose every seed completed. The front, of trials that no other one beats in both "
-        f"accuracy and speed, leads {ends}; it holds {made}. {_below(below)}"
+        f"{metric.label} and speed, leads {ends}; it holds {made}. {_below(below)}"
         if last is not first
-        else f"Each mark is a trial whose every seed completed. One beats all others in accuracy and speed: {ends}. "
-        f"{_below(below)}"
+        else f"Each mark is a trial whose every seed completed. One beats all others in {metric.label} and speed: "
+        f"{ends}. {_below(below)}"
     )
-    blocks: list[Block] = [Picture(path, "Scatter plot: pruned accuracy against completion epoch", caption.strip())]
+    blocks: list[Block] = [
+        Picture(path, f"Scatter plot: pruned {metric.label} against completion epoch", caption.strip())
+    ]
     if isinstance(search.study["search"].get("objective"), list):
-        blocks.append(_front(best))
+        blocks.append(_front(best, metric))
     return Section(title, blocks)
 
 
-def _front(best: Sequence[LoggedTrial]) -> Table:
-    """The members of the Pareto front, the most accurate first."""
+def _front(best: Sequence[LoggedTrial], metric: Metric) -> Table:
+    """The members of the Pareto front, the best scored first."""
     rows = [
         Line(
-            [f"{t.strategy} #{t.number}", _accuracy(t), f"{t.completion_epoch:.1f}"],
+            [f"{t.strategy} #{t.number}", _score(t, metric), f"{t.completion_epoch:.1f}"],
             [("schedule", schedule(t.params).replace("  ", ", ")), ("MLflow run", t.run_id)],
         )
         for t in reversed(best)
     ]
     caption = (
-        "The Pareto front that this search with two objectives looked for, the most accurate trial first: means over "
-        "the seeds of the search, the accuracy on the validation part."
+        f"The Pareto front that this search with two objectives looked for, by falling {metric.label}: means over "
+        f"the seeds of the search, the {metric.label} on the validation part."
     )
-    return Table(("", "pruned accuracy", "completion epoch"), rows, caption)
+    return Table(("", f"pruned {metric.label}", "completion epoch"), rows, caption)
 
 
-def _accuracy(trial: LoggedTrial) -> str:
-    return f"{points(trial.accuracy or 0.0)} %"
+def _score(trial: LoggedTrial, metric: Metric) -> str:
+    return metric.text(trial.score or 0.0)
 
 
 def _below(number: int) -> str:
@@ -188,7 +206,7 @@ def space(search: SearchRecord, folder: Path) -> Section:
         few = [s for s in found if len(enough[s]) < 5 * FEWEST_FOR_IMPORTANCE]
         caution = f" With so few trials, it is only a hint for {listing(few)}." if few else ""
         caption = (
-            "Which hyperparameters set the most accurate trials apart (PED-ANOVA, as Optuna computes it, over trials "
+            "Which hyperparameters set the best trials apart (PED-ANOVA, as Optuna computes it, over trials "
             f"that came to their own end, complete or not): above all {matter}.{caution}"
         )
         blocks.append(Picture(path, "Bars: the importance of each hyperparameter by strategy", caption))
@@ -203,37 +221,39 @@ def space(search: SearchRecord, folder: Path) -> Section:
             blocks.append(Text("The study fixes all of its hyperparameters."))
             continue
         ranked = ", the most important ones first" if strategy in found else ""
-        blocks += _space_pictures(strategy, trials, order, ranked, folder)
-    return Section("Which hyperparameters matter for accuracy", blocks)
+        blocks += [*_slices(strategy, trials, order, ranked, search.metric, folder)]
+        blocks += [*_parallel(strategy, trials, order, search.metric, folder)]
+    return Section(f"Which hyperparameters matter for {search.metric.label}", blocks)
 
 
-def _space_pictures(
-    strategy: str, trials: Sequence[LoggedTrial], order: list[str], ranked: str, folder: Path
-) -> list[Block]:
-    slices, parallel = folder / f"slices_{strategy}.png", folder / f"parallel_{strategy}.png"
-    below = space_pictures.slices(slices, trials, order)
-    best = max((t for t in trials if t.completed), key=lambda t: t.accuracy or 0.0, default=None)
-    at = f" The best completed trial is {best.number}, with {_accuracy(best)}." if best else ""
-    blocks: list[Block] = [
-        Picture(
-            slices,
-            f"Scatter plots: pruned accuracy against each hyperparameter of {strategy}",
-            f"{strategy}: pruned accuracy (validation) against each hyperparameter{ranked}.{at} {_below(below)}",
-        )
-    ]
+def _slices(
+    strategy: str, trials: Sequence[LoggedTrial], order: list[str], ranked: str, metric: Metric, folder: Path
+) -> Iterator[Block]:
+    path = folder / f"slices_{strategy}.png"
+    below = space_pictures.slices(path, trials, order, metric)
+    best = max((t for t in trials if t.completed), key=lambda t: t.score or 0.0, default=None)
+    at = f" The best completed trial is {best.number}, with {_score(best, metric)}." if best else ""
+    yield Picture(
+        path,
+        f"Scatter plots: pruned {metric.label} against each hyperparameter of {strategy}",
+        f"{strategy}: pruned {metric.label} (validation) against each hyperparameter{ranked}.{at} {_below(below)}",
+    )
+
+
+def _parallel(
+    strategy: str, trials: Sequence[LoggedTrial], order: list[str], metric: Metric, folder: Path
+) -> Iterator[Block]:
+    path = folder / f"parallel_{strategy}.png"
     common = [name for name in order if all(name in t.params for t in trials)]
     partial = "" if common == order else " Hyperparameters that only some of these trials have are left out."
     if len(common) > 1:
-        space_pictures.parallel(parallel, trials, common)
-        blocks.append(
-            Picture(
-                parallel,
-                f"Parallel coordinates: the trials of {strategy}",
-                f"{strategy}: each line is a trial, from its hyperparameters on the left to its accuracy on the right; "
-                f"where the dark lines bundle, the best trials agree.{partial}",
-            )
+        space_pictures.parallel(path, trials, common, metric)
+        yield Picture(
+            path,
+            f"Parallel coordinates: the trials of {strategy}",
+            f"{strategy}: each line is a trial, from its hyperparameters on the left to its {metric.label} on the "
+            f"right; where the dark lines bundle, the best trials agree.{partial}",
         )
-    return blocks
 
 
 def separation(search: SearchRecord, folder: Path) -> Section:
@@ -271,7 +291,7 @@ def gates(search: SearchRecord, folder: Path) -> Section:
     blocks: list[Block] = []
     confirmed = (search.result.get("strategies") or {}).get(search.result.get("winner"))
     completed = [t for t in search.trials if t.completed]
-    best = max(completed, key=lambda t: t.accuracy or 0.0, default=None)
+    best = max(completed, key=lambda t: t.score or 0.0, default=None)
     if confirmed:
         best = next((t for t in search.trials if t.number == confirmed["trial"]), best)
     failure = typical_failure(search.trials)
@@ -292,9 +312,9 @@ def gates(search: SearchRecord, folder: Path) -> Section:
         if trial.completed and trial.completion_epoch is not None:
             ending = f"complete with every seed, at epoch {trial.completion_epoch:.0f} on average"
         caption = (
-            f"{what.capitalize()}: trial {trial.number} of {trial.strategy}, {ending}, with {_accuracy(trial)} "
-            "pruned accuracy (validation). Above, the gates of one seed over the epochs, and α dashed on a logarithmic "
-            "scale; below, the number of open gates of every seed."
+            f"{what.capitalize()}: trial {trial.number} of {trial.strategy}, {ending}; pruned {search.metric.label} "
+            f"(validation) {_score(trial, search.metric)}. Above, the gates of one seed over the epochs, and α dashed "
+            "on a logarithmic scale; below, the number of open gates of every seed."
         )
         blocks.append(Picture(path, f"Curves: the gates of {what} over the epochs", caption))
     return Section("How gates close", blocks)

@@ -18,16 +18,16 @@ from pruning_core.data import DataError, parse_cut, parse_split
 from pruning_core.data.spec import ENCODE, IMPUTE
 from pruning_core.data.split import FORMS
 from pruning_core.data.weights import CLASS_WEIGHT
+from pruning_core.metrics import SIGNAL_EFFICIENCY
 from pruning_core.networks import GATED_MLP, NetworkSpec
 from search.study.early_stopping import STOPPING_RULES
 from search.study.entries import check_hyperparameter
 from search.study.errors import StudyError, show
+from search.study.objectives import SCORES, SPEED, objectives
 from search.study.samplers import SAMPLERS
 
 T = TypeVar("T")
 Addresses = str | tuple[str, ...]
-
-OBJECTIVES = ("pruned_accuracy", "completion_epoch")
 
 
 def _as_in_trial(name: str) -> Any:
@@ -202,7 +202,11 @@ class Search(Section):
     trials: int = Field(40, ge=1, description="how many trials the search has")
     sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = Field("tpe", description="what proposes the next trial")
     objective: tuple[str, ...] | str = Field(
-        "pruned_accuracy", description="what is maximised; with completion_epoch, which is minimised, a Pareto set"
+        "pruned_accuracy",
+        description=f"what is maximised, {', '.join(SCORES)}; with completion_epoch, which is minimised, a Pareto set",
+    )
+    signal_efficiency: float = Field(
+        SIGNAL_EFFICIENCY, gt=0, lt=1, description="at which pruned_rejection is measured: the share of the signal kept"
     )
     confirm_seeds: int = Field(16, ge=1, description="fresh seeds that confirm the best of each strategy")
     early_stopping: Annotated[str, AfterValidator(one_of(STOPPING_RULES))] = Field(
@@ -214,11 +218,11 @@ class Search(Section):
     @field_validator("objective", mode="before")
     @classmethod
     def _one_or_two(cls, objective: object) -> str | tuple[str, ...]:
-        if objective == OBJECTIVES[0]:
-            return OBJECTIVES[0]
-        if isinstance(objective, list | tuple) and tuple(objective) == OBJECTIVES:
-            return OBJECTIVES
-        raise ValueError(f"must be {OBJECTIVES[0]} or [{', '.join(OBJECTIVES)}]")
+        found = objectives(objective)
+        if found is None:
+            *others, last = SCORES
+            raise ValueError(f"must be {', '.join(others)} or {last}, or a list of one of these and {SPEED}")
+        return found if len(found) > 1 else found[0]
 
     @model_validator(mode="after")
     def _sampler_fits(self) -> "Search":
@@ -232,8 +236,13 @@ class Search(Section):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What trials are judged by: `pruned_accuracy`, and maybe `completion_epoch`."""
+        """What trials are judged by: the score, and maybe `completion_epoch`."""
         return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+    @property
+    def score(self) -> str:
+        """What is maximised, such as `pruned_accuracy`."""
+        return self.objectives[0]
 
 
 class Resources(Section):

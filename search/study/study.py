@@ -18,9 +18,11 @@ from pydantic import (
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, check_keep, load_dataset
 from pruning_core.hyperparameters import Choices, Range
+from pruning_core.metrics import Metric, metric_for
 from pruning_core.strategies import STRATEGIES
 from search.study.entries import Entry, check_hyperparameter, parse_entry, plain_entry
 from search.study.errors import StudyError, sentence
+from search.study.objectives import metric_name
 from search.study.sections import Data, Network, Resources, Search, Section, Training, one_of
 from search.study.space import Point, Space
 
@@ -172,5 +174,18 @@ class Study(Section):
             pruning_core.datasets.DataError: the data cannot be used.
         """
         data = load_dataset(folder=Path(), **self.data.model_dump(exclude={"keep"}))
-        check_keep(data, max(self.data.keeps))
+        self.check(data)
         return data
+
+    def check(self, data: Dataset) -> None:
+        """Refuses data that this study cannot be about.
+
+        Raises:
+            pruning_core.data.DataError: n lies outside, or the metric cannot be measured on it.
+        """
+        check_keep(data, max(self.data.keeps))
+        self.metric(data)
+
+    def metric(self, data: Dataset) -> Metric:
+        """What the study maximises, as it is measured on this data."""
+        return metric_for(metric_name(self.search.score), data, self.search.signal_efficiency)

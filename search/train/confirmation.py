@@ -13,17 +13,19 @@ import torch
 
 from pruning_core.compaction import CompactionError, PrunedReplica, describe
 from pruning_core.config import TrialConfig
-from pruning_core.data import Dataset
+from pruning_core.data import Dataset, Part
+from pruning_core.metrics import signal_class
 from pruning_core.progress import best_complete, frequencies, kept_most, summary
 from pruning_core.replicas import one_replica
-from pruning_core.training import Training, train
+from pruning_core.training import Training
 from search.study import Study
+from search.study.objectives import metric_name
 from search.study.sections import Resources
 from search.train.devices import device_of
-from search.train.kit import Contents, Kit, pack
+from search.train.kit import Contents, Kit, begin, pack
 from search.train.resources import slots
 from search.trials.ranking import Merit, merit, ranked
-from search.trials.result import FIRST_FRESH_SEED
+from search.trials.result import FIRST_FRESH_SEED, SIGNAL_EFFICIENCIES
 from search.trials.trial import Trial
 
 CANDIDATES = 3
@@ -32,12 +34,14 @@ FEWEST_SEEDS = 8
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test accuracies.
+    """A trial and how its configuration fared with fresh seeds: entries of `trial.json`, and the test part's.
 
     `replica_epochs` are those of all that were trained to confirm its strategy.
 
-    `network` is that of the complete seed with the highest validation accuracy, or why there is none; the test part
-    has no say in it.
+    `validation` and `test` are in the study's metric, a value per seed; `beside` has the other metrics of both parts,
+    such as `test_accuracy`. `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K),
+    of two classes. `network` is that of the complete seed with the best value on validation, or why there is
+    none; the test part has no say in it.
     """
 
     trial: Trial
@@ -46,6 +50,8 @@ class Confirmed:
     completion_epochs: list[int | None]
     validation: list[float]
     test: list[float]
+    beside: dict[str, list[float]]
+    roc: list[list[float]]
     selected: list[list[str]]
     replica_epochs: int
     network: PrunedReplica | str
@@ -66,6 +72,7 @@ class Confirmed:
             "trial": self.trial.number,
             "validation": summary(self.validation),
             "test": summary(self.test),
+            **{name: summary(values) for name, values in self.beside.items()},
             "outcome": self.outcome,
             "completion_epoch": {
                 "mean": float(np.mean(epochs)) if epochs else None,
@@ -73,6 +80,15 @@ class Confirmed:
             },
             "selected": self.kept(),
             "selection_frequency": frequencies(self.selected),
+            **({"roc": self._roc()} if self.roc else {}),
+        }
+
+    def _roc(self) -> dict[str, list[float]]:
+        efficiencies = np.array(self.roc)
+        return {
+            "signal_efficiency": list(SIGNAL_EFFICIENCIES),
+            "background_efficiency": efficiencies.mean(0).tolist(),
+            "background_efficiency_std": efficiencies.std(0).tolist(),
         }
 
 
@@ -87,16 +103,27 @@ def train_afresh(
     """Trains a configuration with the given seeds to its end.
 
     Returns:
-        Its `trial.json`, the test accuracies as `test_per_seed`, and as `network` what `best_network` gives.
+        Its `trial.json`; the metrics on the test part as `test`, a value per seed, and of two classes its curves as
+        `roc`; as `network` what `best_network` gives.
     """
-    data = contents.data
-    assert data.test is not None
+    test = contents.data.test
+    assert test is not None
     torch.set_num_threads(resources.threads)
-    run = train(TrialConfig(**config), data.without_test(), seeds, contents.network, device_of(resources.device))
+    without_test = contents._replace(data=contents.data.without_test())
+    run = begin(TrialConfig(**config), without_test, seeds, device_of(resources.device))
     for _ in run:
         pass
-    test = run.accuracy(data.test)
-    return {**run.result(), "test_per_seed": test, "network": best_network(run, test)}
+    scores = run.scores(test)
+    return {**run.result(), "test": scores, "roc": _roc(run, test), "network": best_network(run, scores["accuracy"])}
+
+
+def _roc(run: Training, test: Part) -> list[list[float]]:
+    """The ROC curves on the test part, (R, K), if there are two classes."""
+    signal = signal_class(run.data)
+    if signal is None:
+        return []
+    curves: list[list[float]] = run.roc(test, signal, torch.tensor(SIGNAL_EFFICIENCIES, dtype=torch.float64)).tolist()
+    return curves
 
 
 def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
@@ -105,10 +132,15 @@ def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resourc
 
 
 def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | str:
-    """The pruned network of the complete replica with the highest validation accuracy, or why there is none."""
+    """The pruned network of the complete replica that is best on validation, or why there is none.
+
+    Args:
+        run: that has ended.
+        test_R: its accuracies on the test part, which have no say.
+    """
     result: dict[str, Any] = run.result()
-    validation_R, data = result["pruned_accuracy"]["per_seed"], run.data
-    best = best_complete(result["completion_epoch"], validation_R)
+    score_R, data = result[f"pruned_{run.metric.name}"]["per_seed"], run.data
+    best = best_complete(result["completion_epoch"], score_R)
     if best is None:
         return "no seed completed the pruning"
     features = len(data.feature_names)
@@ -118,7 +150,8 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | str:
         return str(error)
     return PrunedReplica(
         seed=result["seeds"][best],
-        validation_accuracy=validation_R[best],
+        validation_score=score_R[best],
+        validation_accuracy=result["pruned_accuracy"]["per_seed"][best],
         test_accuracy=test_R[best],
         inputs=tuple(data.feature_names[int(i)] for i in compacted.inputs),
         layers=describe(compacted.network),
@@ -130,8 +163,8 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, C
     """Confirms the best trial of each strategy that has one.
 
     The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
-    validation: the best of many trials owes some of its accuracy to the seeds of the search. Test accuracies of the
-    others are not looked at.
+    validation: the best of many trials owes some of its score to the seeds of the search. Of the others the test
+    part is not looked at.
 
     Args:
         study: the study file (`confirm_seeds`, `resources`).
@@ -139,7 +172,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, C
         data: the data with its test part.
     """
     chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
-    kit = pack(data, study.network.spec)
+    kit = pack(data, study)
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
     attempted = [trial for best in chosen.values() for trial in best]
@@ -154,7 +187,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, C
     }
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
-        attempts = [_join(trial, ray.get(tasks[trial.number])) for trial in best]
+        attempts = [_join(trial, ray.get(tasks[trial.number]), metric_name(study.search.score)) for trial in best]
         if attempts:
             replica_epochs = sum(attempt.replica_epochs for attempt in attempts)
             confirmed[strategy] = replace(max(attempts, key=Confirmed.merit), replica_epochs=replica_epochs)
@@ -175,20 +208,30 @@ def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
     return size
 
 
-def _join(trial: Trial, parts: list[dict[str, Any]]) -> Confirmed:
+def _join(trial: Trial, parts: list[dict[str, Any]], metric: str) -> Confirmed:
     weights = [len(part["seeds"]) for part in parts]
     outcomes = parts[0]["outcome"].keys()
 
     def all_of(read: Any) -> list[Any]:
         return [value for part in parts for value in read(part)]
 
+    def validation(of: str) -> list[float]:
+        return all_of(lambda p: p[f"pruned_{of}"]["per_seed"])
+
+    def test(of: str) -> list[float]:
+        return all_of(lambda p: p["test"][of])
+
+    parts_of = {"validation": validation, "test": test}
+    others = [name for name in parts[0]["test"] if name != metric]
     return Confirmed(
         trial=trial,
         config=parts[0]["config"],
         outcome={name: float(np.average([p["outcome"][name] for p in parts], weights=weights)) for name in outcomes},
         completion_epochs=all_of(lambda p: p["completion_epoch"]),
-        validation=all_of(lambda p: p["pruned_accuracy"]["per_seed"]),
-        test=all_of(lambda p: p["test_per_seed"]),
+        validation=validation(metric),
+        test=test(metric),
+        roc=all_of(lambda p: p["roc"]),
+        beside={f"{part}_{name}": of(name) for name in others for part, of in parts_of.items()},
         selected=all_of(lambda p: p["selected"]),
         replica_epochs=sum(p["epochs_run"] * w for p, w in zip(parts, weights, strict=True)),
         network=_best([part["network"] for part in parts]),
@@ -197,9 +240,9 @@ def _join(trial: Trial, parts: list[dict[str, Any]]) -> Confirmed:
 
 def _best(found: Sequence[PrunedReplica | str]) -> PrunedReplica | str:
     networks = [network for network in found if isinstance(network, PrunedReplica)]
-    return max(networks, key=lambda network: network.validation_accuracy) if networks else found[0]
+    return max(networks, key=lambda network: network.validation_score) if networks else found[0]
 
 
 def winner(confirmed: Mapping[str, Confirmed]) -> str | None:
-    """The strategy that completes with every fresh seed and is the most accurate on validation (never on test)."""
+    """The strategy that completes with every fresh seed and is best on validation (never on test)."""
     return max(confirmed, key=lambda strategy: confirmed[strategy].merit(), default=None)

@@ -20,10 +20,10 @@ from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop, equal_batches
 from pruning_core.joined import aligned, join, step_bytes
 from pruning_core.progress import completion_epochs
-from pruning_core.training import Training, default_batch, train, train_epoch
+from pruning_core.training import Training, default_batch, train_epoch
 from search.study import Study
 from search.train.devices import device_of
-from search.train.kit import Contents
+from search.train.kit import Contents, begin
 from search.trials.checkpoint import PARTIAL, Checkpoint, read_checkpoints, trial_folder, write_checkpoint
 from search.trials.order import Order, Report
 
@@ -90,7 +90,7 @@ class Engine:
     """Trains in a thread of its own; every method may be called from any thread.
 
     Args:
-        contents: the data without its test part, and the network.
+        contents: the data without its test part, the network and the metric.
         threads: of the CPU that a training step may use.
         device: `cpu` or `cuda`, see `device_of`.
         abandoned: called when for so many seconds nobody has asked.
@@ -100,7 +100,7 @@ class Engine:
         self, contents: Contents, threads: int, device: str, abandoned: tuple[float, Callable[[], object]] | None = None
     ) -> None:
         self.device = device_of(device)
-        self.data, self.network = contents.data.to(self.device), contents.network
+        self.contents = contents._replace(data=contents.data.to(self.device))
         self.threads = threads
         self.abandoned = abandoned
         self.members: dict[int, Member] = {}
@@ -184,7 +184,7 @@ class Engine:
         """Prepares a trial, or brings it back to its newest checkpoint."""
         try:
             trial_config = TrialConfig.model_validate_json(member.order.hyperparameters)
-            member.run = train(trial_config, self.data, range(trial_config.seeds), self.network, self.device)
+            member.run = begin(trial_config, self.contents, range(trial_config.seeds), self.device)
             stopped = restore(member.run, member.folder)
         except Exception:
             self._end(member, Report.failure(traceback.format_exc()))
@@ -239,7 +239,7 @@ def report(run: Training, stopped: str, folder: Path) -> Report:
     return Report(
         epoch=last.epoch,
         total_loss=float(last.total_loss.mean()),
-        pruned_accuracy=float(last.pruned_accuracy.mean()),
+        score=float(last.quantity(_score(run)).mean()),
         curve=_curve(run),
         completed=float(last.complete.mean()),
         completion_epoch=_completion_epoch(run),
@@ -249,6 +249,10 @@ def report(run: Training, stopped: str, folder: Path) -> Report:
     )
 
 
+def _score(run: Training) -> str:
+    return f"pruned_{run.metric.name}"
+
+
 def _curve_step(config: TrialConfig) -> int:
     return max(1, config.epochs // CURVE_POINTS)
 
@@ -256,7 +260,7 @@ def _curve_step(config: TrialConfig) -> int:
 def _curve(run: Training) -> tuple[tuple[int, float], ...]:
     step, records = _curve_step(run.config), run.history.records
     shown = [*records[step - 1 :: step], records[-1]]
-    return tuple((record.epoch, float(record.pruned_accuracy.mean())) for record in shown)
+    return tuple((record.epoch, float(record.quantity(_score(run)).mean())) for record in shown)
 
 
 def _completion_epoch(run: Training) -> float:

@@ -1,9 +1,10 @@
-"""What a worker needs for every trial of a search: the data without its test part, and code of the user's.
+"""What a worker needs for every trial of a search: the data without its test part, the metric, and code of the user's.
 
 Imports neither PyTorch nor anything else that takes long: every process that waits for an engine loads it.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,8 +12,14 @@ import ray
 from ray import cloudpickle
 
 if TYPE_CHECKING:
+    import torch
+
+    from pruning_core.config import TrialConfig
     from pruning_core.data import Dataset
+    from pruning_core.metrics import Metric
     from pruning_core.networks import NetworkSpec
+    from pruning_core.training import Training
+    from search.study import Study
 
 
 class Contents(NamedTuple):
@@ -20,6 +27,7 @@ class Contents(NamedTuple):
 
     data: "Dataset"
     network: "NetworkSpec"
+    metric: "Metric"
 
 
 @dataclass(frozen=True)
@@ -28,24 +36,31 @@ class Kit:
 
     Args:
         data: a reference to the data; in a list, since Ray would otherwise load what it stands for.
-        code: the strategies that the driver has registered and the library does not know, and the network, as Ray
-            pickles them: by value, so that a worker needs no file of the user's.
+        code: the strategies that the driver has registered and the library does not know, the network and the metric,
+            as Ray pickles them: by value, so that a worker needs no file of the user's.
     """
 
     data: list[ray.ObjectRef]
     code: bytes
 
     def open(self) -> Contents:
-        """The data and the network, after the strategies have been made known to this process."""
+        """What the kit holds, after the strategies have been made known to this process."""
         from pruning_core.config import register
 
-        strategies, network = cloudpickle.loads(self.code)
+        strategies, network, metric = cloudpickle.loads(self.code)
         for strategy in strategies:
             register(strategy)
-        return Contents(ray.get(self.data[0]), network)
+        return Contents(ray.get(self.data[0]), network, metric)
 
 
-def pack(data: "Dataset", network: "NetworkSpec") -> Kit:
+def begin(config: "TrialConfig", contents: Contents, seeds: Sequence[int], device: "torch.device") -> "Training":
+    """The training of a configuration on what a kit holds."""
+    from pruning_core.training import train
+
+    return train(config, contents.data, seeds, contents.network, device, contents.metric)
+
+
+def pack(data: "Dataset", study: "Study") -> Kit:
     """A kit for the workers of a search."""
     from pruning_core.strategies import STRATEGIES, Strategy
 
@@ -54,7 +69,7 @@ def pack(data: "Dataset", network: "NetworkSpec") -> Kit:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        code = cloudpickle.dumps((own, network))
+        code = cloudpickle.dumps((own, study.network.spec, study.metric(data)))
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)

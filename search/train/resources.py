@@ -8,12 +8,11 @@ import torch
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
-from pruning_core.training import train
 from search.study import Study
 from search.study.sections import Resources
 from search.train.cluster import living_nodes
 from search.train.devices import device_of, memory_in_use
-from search.train.kit import Kit, pack
+from search.train.kit import Kit, begin, pack
 
 
 def slots(resources: Resources) -> int:
@@ -35,7 +34,7 @@ def measure_resources(study: Study, data: Dataset) -> Resources:
     """
     nodes = living_nodes()
     config, trials = study.trial_config(), study.search.trials
-    kit = pack(data.without_test(), study.network.spec)
+    kit = pack(data.without_test(), study)
     cores = [int(node.resources.get("CPU", 0)) for node in nodes]
     smallest = min(count for count in cores if count) if any(cores) else 1
     threads = [2**k for k in range(smallest.bit_length())]
@@ -61,10 +60,10 @@ def measure_resources(study: Study, data: Dataset) -> Resources:
 def _pace(config: TrialConfig, kit: Kit, threads: Sequence[int], device: str) -> dict[int, tuple[float, float]]:
     """Runs on a node: threads -> seconds per epoch of a trial, and the fraction of the GPU's memory that is in use."""
     paces = {}
-    data, network = kit.open()
+    contents = kit.open()
     for count in threads:
         torch.set_num_threads(count)
-        run = iter(train(config, data, range(config.seeds), network, device_of(device)))
+        run = iter(begin(config, contents, range(config.seeds), device_of(device)))
         next(run)
         started, epochs = time.perf_counter(), 0
         while time.perf_counter() - started < 1 and next(run, None) is not None:

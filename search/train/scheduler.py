@@ -15,6 +15,6 @@ def make_scheduler(study: Study) -> TrialScheduler:
         return LetsWorkersStart()
     stopping = type(rule.ray, (LetsWorkersStart, getattr(schedulers, rule.ray)), {})
     made: TrialScheduler = stopping(
-        time_attr="epoch", metric="pruned_accuracy", mode="max", **rule.options(study.training.epochs)
+        time_attr="epoch", metric="score", mode="max", **rule.options(study.training.epochs)
     )
     return made

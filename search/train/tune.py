@@ -126,7 +126,7 @@ class Trials:
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
         try:
             analysis = tune.run(
-                tune.with_parameters(prune, kit=pack(self.data.without_test(), self.study.network.spec)),
+                tune.with_parameters(prune, kit=pack(self.data.without_test(), self.study)),
                 name=self.folder.name,
                 storage_path=str(self.folder.parent),
                 num_samples=-1,
@@ -158,7 +158,7 @@ class _Search(Searcher):
     """Tune's side of a `Proposer`."""
 
     def __init__(self, proposer: Proposer) -> None:
-        super().__init__(metric="pruned_accuracy", mode="max")
+        super().__init__(metric="score", mode="max")
         self.proposer = proposer
         self.numbers: dict[str, int] = {}
 

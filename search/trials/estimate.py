@@ -1,60 +1,67 @@
-"""Means over seeds with their intervals, and how numbers and lists are said."""
+"""Means over seeds with their intervals, in the units of their metric, and how numbers and lists are said."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pruning_core.metrics import ACCURACY, Metric
+
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and the half width of its 95 % interval (Student's t), None for a single seed."""
+    """A mean over seeds and the half width of its 95 % interval (Student's t), None for a single seed.
+
+    `metric` is what the values are of, and knows how they are written.
+    """
 
     mean: float
     half: float | None
+    metric: Metric = ACCURACY
 
     def __str__(self) -> str:
         """`96.0 % (95 % interval 95.6 to 96.4 %)`."""
+        number, sign = self.metric.number, self.metric.sign
         if self.half is None:
-            return f"{points(self.mean)} % (one seed, so without an interval)"
-        low, high = max(self.mean - self.half, 0.0), min(self.mean + self.half, 1.0)
-        digits = self._digits()
-        return f"{points(self.mean, digits)} % (95 % interval {points(low, digits)} to {points(high, digits)} %)"
+            return f"{number(self.mean)}{sign} (one seed, so without an interval)"
+        low, high = max(self.mean - self.half, 0.0), min(self.mean + self.half, self.metric.most)
+        more = self._more_digits
+        return f"{number(self.mean, more)}{sign} (95 % interval {number(low, more)} to {number(high, more)}{sign})"
 
     @property
     def short(self) -> str:
         """`96.0 ± 0.4 %`."""
-        digits = self._digits()
-        spread = "" if self.half is None else f" ± {points(self.half, digits)}"
-        return f"{points(self.mean, digits)}{spread} %"
+        number, more = self.metric.number, self._more_digits
+        spread = "" if self.half is None else f" ± {number(self.half, more)}"
+        return f"{number(self.mean, more)}{spread}{self.metric.sign}"
 
-    def _digits(self) -> int:
-        """Decimals that show the interval: two where one would round it to 0.0."""
-        return 2 if self.half and self.half < 0.0005 else 1
+    @property
+    def _more_digits(self) -> int:
+        """One digit more where the interval would be rounded to nothing."""
+        return int(bool(self.half) and float(self.metric.number(self.half or 0.0)) == 0)
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and interval of values that differ by their seed only."""
+def estimate(values: Sequence[float], metric: Metric = ACCURACY) -> Estimate:
+    """Mean and interval of values of a metric that differ by their seed only."""
     count = len(values)
     if count < 2:
-        return Estimate(float(np.mean(values)), None)
+        return Estimate(float(np.mean(values)), None, metric)
     from scipy import stats  # takes a third of a second
 
     half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
-    return Estimate(float(np.mean(values)), float(half))
+    return Estimate(float(np.mean(values)), float(half), metric)
 
 
-def paired(values: Sequence[float], others: Sequence[float]) -> Estimate:
+def paired(values: Sequence[float], others: Sequence[float], metric: Metric = ACCURACY) -> Estimate:
     """The mean difference `values` - `others` of two results with the same seeds, seed by seed."""
-    return estimate((np.asarray(values) - np.asarray(others)).tolist())
+    return estimate((np.asarray(values) - np.asarray(others)).tolist(), metric)
 
 
 def points(fraction: float, digits: int = 1) -> str:
     """A fraction in per cent: 0.9604 -> '96.0'."""
-    value = round(100 * fraction, digits) + 0.0
-    return f"{value:.{digits}f}".replace("-", "−")
+    return ACCURACY.number(fraction, digits - ACCURACY.digits)
 
 
 def count(number: int, noun: str) -> str:
@@ -69,11 +76,12 @@ def listing(items: Sequence[str]) -> str:
 
 def gap(behind: Estimate) -> str:
     """How far behind another result one is, and whether the seeds can tell: `0.3 ± 0.7 points behind (not …)`."""
-    size = points(abs(behind.mean))
+    number, apart = behind.metric.number, behind.metric.apart
+    size = number(abs(behind.mean))
     if float(size) == 0:
-        return "as accurate"
+        return "as accurate" if behind.metric == ACCURACY else "level"
     side = "behind" if behind.mean > 0 else "ahead"
     if behind.half is None:
-        return f"{size} points {side}"
+        return f"{size}{apart} {side}"
     significant = "" if abs(behind.mean) > behind.half else " (not significant)"
-    return f"{size} ± {points(behind.half)} points {side}{significant}"
+    return f"{size} ± {number(behind.half)}{apart} {side}{significant}"

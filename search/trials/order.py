@@ -55,16 +55,16 @@ class Order:
 class Report:
     """How a trial stands after an epoch.
 
-    `total_loss`, `pruned_accuracy` and `active` are means over the replicas, `completed` is the fraction of them that
-    are complete, and in `completion_epoch`, a mean, an incomplete one counts as if it completed at the end of `epochs`.
-    `curve` holds pairs of epoch and pruned accuracy, at each tenth of `epochs` and now. `ended` says that this is the
-    last report; then `stopped` says why the trial was given up, or "", and `error` is the traceback of what the
-    training raised, or "": the trial's own failure.
+    `total_loss`, `score` (what the study maximises) and `active` are means over the replicas, `completed` is the
+    fraction of them that are complete, and in `completion_epoch`, a mean, an incomplete one counts as if it completed
+    at the end of `epochs`. `curve` holds pairs of epoch and score, at each tenth of `epochs` and now. `ended` says that
+    this is the last report; then `stopped` says why the trial was given up, or "", and `error` is the traceback of what
+    the training raised, or "": the trial's own failure.
     """
 
     epoch: int
     total_loss: float
-    pruned_accuracy: float
+    score: float
     curve: tuple[tuple[int, float], ...]
     completed: float
     completion_epoch: float

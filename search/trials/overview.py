@@ -44,7 +44,7 @@ class Overview:
             completed=sum(trial.completed for trial in over),
             stopped=endings["stopped"],
             failed=endings["failed"],
-            best=next(iter(ranked([trial for trial in over if trial.accuracy is not None])), None),
+            best=next(iter(ranked([trial for trial in over if trial.score is not None])), None),
             epochs_run=sum(trial.epochs_run for trial in over),
             errors=dict(errors.most_common()),
             arms=arms,

@@ -21,7 +21,7 @@ def merit(complete: float, score: float | None) -> Merit:
 
 def merit_of(trial: Trial) -> Merit:
     """The merit of a trial with its own seeds."""
-    return merit(trial.complete, trial.accuracy)
+    return merit(trial.complete, trial.score)
 
 
 def merit_of_confirmed(entry: Mapping[str, Any]) -> Merit:
@@ -30,6 +30,6 @@ def merit_of_confirmed(entry: Mapping[str, Any]) -> Merit:
 
 
 def ranked(trials: Sequence[AnyTrial]) -> list[AnyTrial]:
-    """Those that did not fail and reported an accuracy, the best first, the earliest of equals."""
+    """Those that did not fail and reported a score, the best first, the earliest of equals."""
     known = [trial for trial in trials if trial.ending in ("ended", "stopped")]
     return sorted(known, key=merit_of, reverse=True)

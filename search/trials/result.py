@@ -7,6 +7,10 @@ FIRST_FRESH_SEED = 1_000_000
 """The first of the seeds that confirm the best trials: none of them has trained in the search."""
 
 
+SIGNAL_EFFICIENCIES = tuple(k / 50 for k in range(1, 50))
+"""Where the ROC curve of a confirmed trial is told, if there are two classes."""
+
+
 def by_keep(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """What came out for every n of a search, under n as text; of a single n, the result itself under ""."""
     return result.get("keeps") or {"": result}

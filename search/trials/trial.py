@@ -22,7 +22,8 @@ class Trial:
         params: its hyperparameters, those that its arm fixes among them.
         space: where each of them was searched.
         ending: None while it is on its way.
-        accuracy: the pruned accuracy on the validation part that it reported last, a mean over its seeds.
+        score: what the study maximises, such as the pruned accuracy, on the validation part: the last that it reported,
+            a mean over its seeds.
         complete: the fraction of its seeds that had completed when it ended.
         values: one per objective of the study, of a trial that came to its own end.
         epochs_run: how long it trained.
@@ -35,7 +36,7 @@ class Trial:
     params: Mapping[str, Any]
     space: Mapping[str, Range | Choices] = field(default_factory=dict)
     ending: TrialEnding | None = None
-    accuracy: float | None = None
+    score: float | None = None
     complete: float = 0.0
     values: tuple[float, ...] = ()
     epochs_run: int = 0

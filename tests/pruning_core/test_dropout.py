@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from accuracies import accuracies as accuracies_of
 from torch import nn
 
 from pruning_core.config import TrialConfig
@@ -78,5 +79,5 @@ def test_accuracies_are_measured_without_dropout(data: Dataset) -> None:
     plain = with_dropout(CONFIG, 12, 3).eval()
     plain.load_state_dict({name: p[1].detach() for name, p in run.replicas.parameters.items()})
     right = (plain(data.validation.x).argmax(1) == data.validation.y).double().mean()
-    full = run.replicas.accuracy(data.validation.x, data.validation.y, pruned=False)
+    full = accuracies_of(run.replicas, data.validation.x, data.validation.y, pruned=False)
     assert float(full[1]) == pytest.approx(float(right))

@@ -29,7 +29,7 @@ def record(epoch: int, **values: list[float]) -> EpochRecord:
     """A record of 4 replicas; what is not given counts up, and differs from quantity to quantity."""
     arrays = {q: np.arange(4.0) + 10 * i + 1000 * epoch for i, q in enumerate(QUANTITIES)}
     given = {q: np.array(v, dtype=float) for q, v in values.items()}
-    return EpochRecord(epoch, **{**arrays, **given}, pruners=())
+    return EpochRecord(epoch, **{**arrays, **given}, scores={}, pruners=())
 
 
 def history(complete: list[list[int]], **config: Any) -> History:

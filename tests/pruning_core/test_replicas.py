@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from accuracies import accuracies as accuracies_of
 from torch import Tensor, nn
 
 from pruning_core import replicas as replicas_module
@@ -99,7 +100,7 @@ def test_a_trained_replica_computes_what_it_computes_alone(network: NetworkFacto
     with torch.no_grad():
         accuracies = [float((module.eval()(x).argmax(1) == y).double().mean()) for module in modules]
         separately = torch.stack([module.train()(x) for module in modules])
-    assert run.replicas.accuracy(x, y, pruned=False).tolist() == pytest.approx(accuracies)
+    assert accuracies_of(run.replicas, x, y, pruned=False).tolist() == pytest.approx(accuracies)
     with torch.no_grad():
         torch.testing.assert_close(run.replicas.logits(x, shared=True), separately, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(run.replicas.logits(x.expand(3, -1, -1)), separately, rtol=1e-4, atol=1e-5)
@@ -145,9 +146,9 @@ def test_the_default_network_under_the_hard_mask_is_a_plain_network_on_zeroed_in
 
 def test_accuracy_in_several_pieces(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     replicas = Replicas(lambda: GATED_MLP.build(CONFIG, 12, 3), [0, 1, 2])
-    whole = replicas.accuracy(data.validation.x, data.validation.y, pruned=True)
+    whole = accuracies_of(replicas, data.validation.x, data.validation.y, pruned=True)
     monkeypatch.setattr(replicas_module, "EVALUATION_ELEMENTS", 3 * 64 * 7)
-    torch.testing.assert_close(replicas.accuracy(data.validation.x, data.validation.y, pruned=True), whole)
+    torch.testing.assert_close(accuracies_of(replicas, data.validation.x, data.validation.y, pruned=True), whole)
 
 
 @pytest.mark.parametrize("pruned", [True, False])
@@ -155,15 +156,15 @@ def test_rows_count_as_much_as_their_weight(data: Dataset, pruned: bool, monkeyp
     monkeypatch.setattr(replicas_module, "EVALUATION_ELEMENTS", 3 * 64 * 7)
     replicas = Replicas(lambda: GATED_MLP.build(CONFIG, 12, 3), [0, 1, 2])
     x, y = data.validation.x, data.validation.y
-    alike = replicas.accuracy(x, y, pruned)
-    assert torch.equal(replicas.accuracy(x, y, pruned, torch.ones(90)), alike)
+    alike = accuracies_of(replicas, x, y, pruned)
+    assert torch.equal(accuracies_of(replicas, x, y, pruned, torch.ones(90)), alike)
     twice = torch.ones(90).double()
     twice[:40] = 2
-    repeated = replicas.accuracy(torch.cat([x, x[:40]]), torch.cat([y, y[:40]]), pruned)
-    torch.testing.assert_close(replicas.accuracy(x, y, pruned, twice), repeated)
+    repeated = accuracies_of(replicas, torch.cat([x, x[:40]]), torch.cat([y, y[:40]]), pruned)
+    torch.testing.assert_close(accuracies_of(replicas, x, y, pruned, twice), repeated)
     without = torch.ones(90)
     without[40:] = 0
-    assert torch.equal(replicas.accuracy(x, y, pruned, without), replicas.accuracy(x[:40], y[:40], pruned))
+    assert torch.equal(accuracies_of(replicas, x, y, pruned, without), accuracies_of(replicas, x[:40], y[:40], pruned))
 
 
 @pytest.mark.parametrize("network", ["default", "BatchNorm"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pruning_core.tasks import answers, cross_entropy, cross_entropy_and_gradient, right_answers
+from pruning_core.tasks import answers, cross_entropy, cross_entropy_and_gradient
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -36,11 +36,3 @@ LOGITS = torch.tensor([[[1.0, 3, 2], [0, -1, -2], [5, 6, 7]], [[0.0, 0, 1], [1, 
 
 def test_an_answer_is_the_class_with_the_largest_logit() -> None:
     assert answers(LOGITS).tolist() == [[1, 0, 2], [2, 2, 0]]
-
-
-def test_right_answers_are_counted_or_weighed() -> None:
-    y = torch.tensor([1, 2, 2])
-    assert right_answers(LOGITS, y).tolist() == [2, 1]
-    weighed = right_answers(LOGITS, y, torch.tensor([0.5, 4.0, -0.25]))
-    assert weighed.tolist() == [0.25, 4.0]
-    assert weighed.dtype == torch.float64

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accuracies import accuracies as accuracies_of
 from quick_runs import MARKOV, HiddenPruner, assert_same, start, start_and_train
 from torch import Tensor, nn
 
@@ -198,7 +199,7 @@ def test_accuracies_weigh_the_rows_of_a_part_that_has_weights(data: Dataset) -> 
     x, y = data.validation.x, data.validation.y
     for pruned, quantity in ((True, "pruned_accuracy"), (False, "full_accuracy")):
         repeats = weight.long()
-        expected = plain.replicas.accuracy(x.repeat_interleave(repeats, 0), y.repeat_interleave(repeats), pruned)
+        expected = accuracies_of(plain.replicas, x.repeat_interleave(repeats, 0), y.repeat_interleave(repeats), pruned)
         np.testing.assert_allclose(getattr(records[-1], quantity), expected, rtol=1e-12)
     np.testing.assert_array_equal(run.accuracy(weighed.validation), records[-1].pruned_accuracy)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from png import size
 
+from pruning_core.metrics import ACCURACY
 from pruning_core.strategies import STRATEGIES
 from search.figures.strategies import strategy_summary
 from search.figures.style import MARKERS, PALETTE, colour_of, marker_of, strategy_keys
@@ -26,8 +27,10 @@ def an_entry(**changes: Any) -> dict[str, Any]:
 
 
 def test_summary_grows_with_the_strategies(tmp_path: Path) -> None:
-    strategy_summary(result(plateau=an_entry()), tmp_path / "one.png")
-    strategy_summary(result(plateau=an_entry(), stepped=an_entry(), markov=an_entry()), tmp_path / "three.png")
+    strategy_summary(result(plateau=an_entry()), tmp_path / "one.png", ACCURACY)
+    strategy_summary(
+        result(plateau=an_entry(), stepped=an_entry(), markov=an_entry()), tmp_path / "three.png", ACCURACY
+    )
     (width, low), (same_width, high) = size(tmp_path / "one.png"), size(tmp_path / "three.png")
     assert width == same_width == 1000
     assert high > low
@@ -43,13 +46,13 @@ def test_summary_of_accuracies_that_are_none(tmp_path: Path) -> None:
         "stepped": an_entry(**never, validation=nothing, test=nothing),
         "markov": an_entry(**never, validation=nan, test=nan),
     }
-    strategy_summary(result(**entries), tmp_path / "summary.png")
+    strategy_summary(result(**entries), tmp_path / "summary.png", ACCURACY)
     assert size(tmp_path / "summary.png")[0] == 1000
 
 
 def test_summary_needs_a_strategy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one strategy"):
-        strategy_summary(result(), tmp_path / "summary.png")
+        strategy_summary(result(), tmp_path / "summary.png", ACCURACY)
 
 
 def test_every_strategy_of_the_library_has_a_colour_of_its_own() -> None:
@@ -62,5 +65,5 @@ def test_a_strategy_that_is_not_known_here_can_be_drawn_and_always_looks_alike(t
     assert marker_of("nobody") in MARKERS
     ((sign, colour, name, _),) = strategy_keys(["nobody"])
     assert (sign, colour, name) == (MARKERS[marker_of("nobody")], colour_of("nobody"), "nobody")
-    strategy_summary(result(nobody=an_entry()), tmp_path / "nobody.png")
+    strategy_summary(result(nobody=an_entry()), tmp_path / "nobody.png", ACCURACY)
     assert size(tmp_path / "nobody.png")[0] == 1000

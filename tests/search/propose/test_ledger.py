@@ -87,9 +87,9 @@ def places_in(folder: Path) -> Places:
 
 def test_a_ledger_is_read_back_as_plain_trials(ledger: Ledger, tmp_path: Path, data: Dataset) -> None:
     ended, failed, running = ledger.trials
-    assert (ended.ending, ended.accuracy, ended.complete, ended.epochs_run) == ("ended", 0.9, 0.75, 16)
+    assert (ended.ending, ended.score, ended.complete, ended.epochs_run) == ("ended", 0.9, 0.75, 16)
     assert ended.searched == {"growth": Range(1.5, 3, log=True)}
-    assert (failed.ending, failed.complete, running.ending, running.accuracy) == ("failed", 0.0, None, 0.7)
+    assert (failed.ending, failed.complete, running.ending, running.score) == ("failed", 0.0, None, 0.7)
     assert ledger.failures == ["RuntimeError: no memory"]
     assert [ledger.trial(number) for number in range(3)] == ledger.trials
     read = read_ledger("s", places_in(tmp_path).storage)

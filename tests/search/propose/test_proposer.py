@@ -53,9 +53,9 @@ TWO = ["pruned_accuracy", "completion_epoch"]
 
 
 def a_report(**values: Any) -> Report:
-    end: dict[str, Any] = {"epoch": 90, "total_loss": 0.1, "pruned_accuracy": 0.9, "completed": 1.0, "ended": True}
+    end: dict[str, Any] = {"epoch": 90, "total_loss": 0.1, "score": 0.9, "completed": 1.0, "ended": True}
     report = {**end, "completion_epoch": 20.0, "active": 16.0, **values}
-    return Report(**{"curve": ((report["epoch"], report["pruned_accuracy"]),), **report})
+    return Report(**{"curve": ((report["epoch"], report["score"]),), **report})
 
 
 def ask(proposer: Proposer) -> tuple[int, TrialConfig]:
@@ -74,7 +74,7 @@ def test_every_sampler_fills_the_budget_with_valid_trials(sampler: str, ledger: 
         number, config = ask(proposer)
         assert number == k
         score = 0.9 - 0.01 * abs(math.log(config.lambda_start))
-        proposer.ended(k, a_report(pruned_accuracy=score, completed=1.0 if k % 3 else 0.5), "here")
+        proposer.ended(k, a_report(score=score, completed=1.0 if k % 3 else 0.5), "here")
     assert proposer.next() is None
     assert Counter(t.params["strategy"] for t in ledger.entries) == {"stepped": 7, "plateau": 7, "markov": 7}
     assert all(t.state == TrialState.COMPLETE for t in ledger.entries)
@@ -97,13 +97,13 @@ def test_two_objectives_give_the_pareto_set_that_optuna_sees(sampler: str) -> No
             proposer = Proposer(study, ledger, TERMS)
         _, config = ask(proposer)
         score = 0.9 - 0.01 * abs(math.log(config.lambda_start))
-        values: dict[str, Any] = {"pruned_accuracy": score, "completion_epoch": 20 + 10 * config.learning_rate}
+        values: dict[str, Any] = {"score": score, "completion_epoch": 20 + 10 * config.learning_rate}
         proposer.reported(k, a_report(**values, epoch=16, ended=False))
         ending = endings.get(k % 6, {})
         proposer.ended(k, a_report(**values, **ending), "here")
-        assert ledger.trial(k).accuracy == score
+        assert ledger.trial(k).score == score
         assert ledger.entries[k].values == (list(values.values()) if k % 6 != 2 else None)
-    front = pareto_set(ledger.trials)
+    front = pareto_set(ledger.trials, "pruned_accuracy")
     assert {entry["trial"] for entry in front} == {trial.number for trial in ledger.study.best_trials}
     assert [e["pruned_accuracy"] for e in front] == sorted((e["pruned_accuracy"] for e in front), reverse=True)
 
@@ -176,7 +176,7 @@ def test_a_grid_is_tried_whole_though_strategies_have_different_numbers_of_point
 def test_how_a_trial_ended_is_told(report: Report, state: TrialState, ledger: Ledger) -> None:
     proposer = Proposer(a_study(early_stopping="asha"), ledger, TERMS)
     ask(proposer)
-    proposer.reported(0, a_report(epoch=16, pruned_accuracy=0.7, ended=False))
+    proposer.reported(0, a_report(epoch=16, score=0.7, ended=False))
     proposer.ended(0, report, "here")
     proposer.ended(0, report, "elsewhere")
     (entry,), (trial,) = ledger.entries, ledger.trials
@@ -186,12 +186,12 @@ def test_how_a_trial_ended_is_told(report: Report, state: TrialState, ledger: Le
     assert trial.error == report.error
     assert trial.ending == {"COMPLETE": "ended", "PRUNED": "stopped", "FAIL": "failed"}[state.name]
     if state == TrialState.COMPLETE:
-        assert entry.value == trial.accuracy == report.pruned_accuracy
+        assert entry.value == trial.score == report.score
         assert entry.constraints[CONSTRAINT] == 1 - report.completed
         assert trial.complete == report.completed
         assert (trial.stopped, trial.epochs_run) == ("", 90)
     if state == TrialState.PRUNED:
-        assert entry.intermediate_values[90] == trial.accuracy == report.pruned_accuracy
+        assert entry.intermediate_values[90] == trial.score == report.score
         assert trial.stopped == (report.stopped or "by asha")
 
 
@@ -223,7 +223,7 @@ def test_incomplete_trials_are_infeasible(ledger: Ledger) -> None:
     proposer = Proposer(a_study(), ledger, TERMS)
     for k, (accuracy, completed) in enumerate([(0.9, 1.0), (0.99, 0.875)]):
         ask(proposer)
-        proposer.ended(k, a_report(pruned_accuracy=accuracy, completed=completed), "here")
+        proposer.ended(k, a_report(score=accuracy, completed=completed), "here")
     assert ledger.study.best_trial.number == 0
 
 
@@ -280,5 +280,5 @@ def test_the_sampler_learns_from_what_was_told(ledger: Ledger) -> None:
     for k in range(60):
         growth = ask(proposer)[1].growth
         tried.append(abs(math.log(growth / 3)))
-        proposer.ended(k, a_report(pruned_accuracy=1 - tried[-1]), "here")
+        proposer.ended(k, a_report(score=1 - tried[-1]), "here")
     assert sum(tried[-20:]) < 0.5 * sum(tried[2:22])

@@ -81,7 +81,7 @@ def test_the_files_of_the_best_complete_seed_agree_with_the_masked_network(
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == FILES
     trial = searched.trial(complete)
-    replica = choose_replica(trial, None)
+    replica = choose_replica(trial, None, "pruned_accuracy")
     network, description = load_pruned(out)
     columns = description["columns"]
     assert columns == trial["selected"][replica]
@@ -192,12 +192,12 @@ def result(completion: list[int | None], accuracies: list[float]) -> dict[str, A
 
 
 def test_the_most_accurate_complete_seed_is_chosen() -> None:
-    assert choose_replica(result([9, 8, None, 7], [0.8, 0.9, 0.99, 0.9]), None) == 1
-    assert choose_replica(result([9, 8, None, 7], [0.8, 0.9, 0.99, 0.9]), 7) == 2
+    assert choose_replica(result([9, 8, None, 7], [0.8, 0.9, 0.99, 0.9]), None, "pruned_accuracy") == 1
+    assert choose_replica(result([9, 8, None, 7], [0.8, 0.9, 0.99, 0.9]), 7, "pruned_accuracy") == 2
     with pytest.raises(StudyError, match=r"--seed 4 must be one of the trial's seeds 5, 6"):
-        choose_replica(result([1, 2], [0.1, 0.2]), 4)
+        choose_replica(result([1, 2], [0.1, 0.2]), 4, "pruned_accuracy")
     with pytest.raises(StudyError, match="none of the trial's seeds completed"):
-        choose_replica(result([None, None], [0.1, 0.2]), None)
+        choose_replica(result([None, None], [0.1, 0.2]), None, "pruned_accuracy")
 
 
 def trained(data: Dataset, **values: Any) -> tuple[RecordedTrial, Any]:

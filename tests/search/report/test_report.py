@@ -43,7 +43,7 @@ def test_the_page_holds_every_section_in_order_and_needs_nothing_else(page: Page
     assert not page.tags & {"script", "link", "iframe", "object"}
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://", page.html)
     assert len(page.html) < 10_000_000
-    assert len(page.images) == 16
+    assert len(page.images) == 18
     assert all(str(image["src"]).startswith("data:image/png;base64,") and image["alt"] for image in page.images)
     assert "nan" not in page.text.lower().split()
     assert "None" not in page.text
@@ -82,7 +82,7 @@ def test_figures_and_tables_agree_with_the_stores(page: Page, made: Path) -> Non
     stopped, failed = (sum(t.ending == ending for t in search.trials) for ending in ("stopped", "failed"))
     assert f"Why trials were stopped: collapsed and frozen ({stopped})." in page.text
     assert failed > 0
-    best = max((t for t in search.trials if t.completed), key=lambda t: t.accuracy or 0)
+    best = max((t for t in search.trials if t.completed), key=lambda t: t.score or 0)
     assert f"trial {best.number} of {best.strategy}" in page.text
     for entry in search.result["strategies"].values():
         assert f"{entry['run_id']} (trial {entry['trial']})" in page.text

@@ -29,7 +29,7 @@ def record(
         params={"strategy": "stepped"} | params,
         space={"strategy": Choices(("stepped",)), **searched},
         ending=ending,
-        accuracy=accuracy,
+        score=accuracy,
         complete=complete,
         run_id=f"run{number}",
         outcome=outcome,

@@ -201,8 +201,17 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("strategies: [ratio, ratio]", ["strategies = ['ratio', 'ratio']", "once"]),
     ("search: {sampler: best}", ["search.sampler = 'best'", "'tpe'", "'grid'"]),
     ("search: {trials: 0}", ["search.trials = 0", "1"]),
-    ("search: {objective: speed}", ["search.objective = 'speed'", "pruned_accuracy or [pruned_accuracy, comp"]),
-    ("search: {objective: [completion_epoch]}", ["search.objective = ['completion_epoch']", "pruned_accuracy or"]),
+    (
+        "search: {objective: speed}",
+        [
+            "search.objective = 'speed'",
+            "must be pruned_accuracy, pruned_balanced_accuracy, pruned_auc or pruned_rejection, or a list",
+        ],
+    ),
+    (
+        "search: {objective: [completion_epoch]}",
+        ["search.objective = ['completion_epoch']", "a list of one of these and completion_epoch"],
+    ),
     (
         "search: {objective: [pruned_accuracy, completion_epoch], sampler: cmaes}",
         ["search.sampler = 'cmaes'", "one objective", "tpe, gp, random, qmc or grid"],

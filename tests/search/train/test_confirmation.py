@@ -52,7 +52,7 @@ def test_a_network_that_cannot_be_compacted_says_so_and_does_not_end_the_confirm
 
 def test_candidates_are_a_strategy_s_trials_that_did_not_fail_the_best_first() -> None:
     def trial(number: int, ending: Any, complete: float, accuracy: float | None, strategy: str = "stepped") -> Trial:
-        return Trial(number, {"strategy": strategy}, ending=ending, complete=complete, accuracy=accuracy)
+        return Trial(number, {"strategy": strategy}, ending=ending, complete=complete, score=accuracy)
 
     trials = [
         *(trial(0, "failed", 1.0, 1.0), trial(1, "stopped", 0.0, 0.99), trial(2, "ended", 1.0, 0.8)),

@@ -15,6 +15,7 @@ from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop
 from pruning_core.joined import join
+from pruning_core.metrics import ACCURACY
 from pruning_core.networks import GATED_MLP
 from pruning_core.training import Training, train
 from search.study import Study
@@ -38,7 +39,7 @@ def an_order(folder: Path, number: int, **values: Any) -> Order:
 
 
 def contents(data: Dataset) -> Contents:
-    return Contents(data.without_test(), GATED_MLP)
+    return Contents(data.without_test(), GATED_MLP, ACCURACY)
 
 
 def to_the_end(engine: Engine, order: Order) -> list[Report]:
@@ -115,7 +116,7 @@ def test_a_trial_that_cannot_be_trained_leaves_the_others_alone(engine: Engine, 
     good, bad = an_order(tmp_path, 0), an_order(tmp_path, 1, hidden=(10**12,))
     reports, failure = at_once(engine, [good, bad])
     assert "allocate" in failure[0].error
-    assert reports[-1].pruned_accuracy == accuracies(good, data)[-1]
+    assert reports[-1].score == accuracies(good, data)[-1]
 
 
 def test_when_a_batch_fails_each_trial_goes_on_by_itself(
@@ -136,7 +137,7 @@ def test_when_a_batch_fails_each_trial_goes_on_by_itself(
     begin_together(2)
     for order, reports in zip(orders, at_once(engine, orders), strict=True):
         assert reports[-1].error == ""
-        assert reports[-1].pruned_accuracy == accuracies(order, data)[-1]
+        assert reports[-1].score == accuracies(order, data)[-1]
     assert failed == [2]
 
 
@@ -146,7 +147,7 @@ def test_a_trial_goes_on_in_another_engine_from_its_checkpoint(engine: Engine, d
         engine.report(order)
     later = to_the_end(Engine(contents(data), threads=1, device="cpu"), order)
     assert later[0].epoch == 8
-    assert later[-1].pruned_accuracy == accuracies(order, data)[-1]
+    assert later[-1].score == accuracies(order, data)[-1]
 
 
 def test_a_checkpoint_that_cannot_be_read_costs_the_epochs_since_the_one_before(
@@ -163,7 +164,7 @@ def test_a_checkpoint_that_cannot_be_read_costs_the_epochs_since_the_one_before(
     (tmp_path / "trial_00000" / "partial_written").mkdir()
     again = to_the_end(Engine(contents(data), threads=1, device="cpu"), order)
     assert again[0].epoch == 4
-    assert again[-1].pruned_accuracy == accuracies(order, data)[-1]
+    assert again[-1].score == accuracies(order, data)[-1]
     assert [path.name for path in (tmp_path / "trial_00000").iterdir()] == [f"checkpoint_{again[-1].epoch:06d}"]
 
 

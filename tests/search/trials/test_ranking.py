@@ -26,7 +26,7 @@ def trials(draw: st.DrawFn) -> list[Trial]:
                 number=number,
                 params={"strategy": draw(st.sampled_from(STRATEGIES))},
                 ending=ending,
-                accuracy=draw(st.sampled_from([0.0, 0.5, 0.9])) if over else None,
+                score=draw(st.sampled_from([0.0, 0.5, 0.9])) if over else None,
                 complete=draw(st.sampled_from([0.0, 0.5, 1.0])) if over else 0.0,
                 epochs_run=draw(st.integers(0, 50)),
                 error=draw(st.sampled_from(["", "Traceback\nRuntimeError: no memory\n"])) if ending == "failed" else "",
@@ -39,12 +39,12 @@ def trials(draw: st.DrawFn) -> list[Trial]:
 def test_completion_comes_first_then_accuracy_then_the_earlier_trial(of_search: list[Trial]) -> None:
     found = ranked(of_search)
     assert Counter(t.number for t in found) == Counter(t.number for t in of_search if t.ending in ("ended", "stopped"))
-    places = [(trial.complete, trial.accuracy or 0.0, -trial.number) for trial in found]
+    places = [(trial.complete, trial.score or 0.0, -trial.number) for trial in found]
     assert places == sorted(places, reverse=True)
 
 
 def test_trials_and_confirmed_ones_are_judged_alike() -> None:
-    trial = Trial(0, {"strategy": "stepped"}, ending="ended", complete=1.0, accuracy=0.9)
+    trial = Trial(0, {"strategy": "stepped"}, ending="ended", complete=1.0, score=0.9)
     entry = {"outcome": {"complete": 1.0}, "validation": {"mean": 0.9}, "test": {"mean": 0.1}}
     assert merit_of(trial) == merit_of_confirmed(entry) == merit(1.0, 0.9)
     assert merit(1.0, 0.1) > merit(0.9, 1.0) > merit(0.9, None)
@@ -67,7 +67,7 @@ def test_the_arms_of_an_overview_add_up_to_the_whole(of_search: list[Trial]) -> 
 
 
 def test_what_was_not_planned_is_counted_too() -> None:
-    stranger = Trial(0, {"strategy": "nobody"}, ending="ended", complete=1.0, accuracy=0.9)
+    stranger = Trial(0, {"strategy": "nobody"}, ending="ended", complete=1.0, score=0.9)
     found = Overview.of([stranger], STRATEGIES, lambda trial: trial.strategy)
     assert (found.arms["nobody"].completed, found.arms["stepped"].trials, found.completed) == (1, 0, 1)
 

@@ -1,0 +1,285 @@
+"""What the outputs of networks on rows of known classes are worth: accuracy, balanced accuracy, AUC and rejection.
+
+The more, the better, of each of them. Rows count with their weights as they are, negative ones too.
+Legend: R replicas, B rows, C classes, K signal efficiencies.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pruning_core.data import DataError, Dataset
+from pruning_core.tasks import answers
+
+SIGNAL_EFFICIENCY = 0.5
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What R networks say of the same rows.
+
+    Args:
+        right_RC: the sum of the weights of each class's rows that a network gets right, in float64.
+        sum_C: that of all its rows.
+        logits_RBC: the outputs; None where no metric asked for them.
+        y_B: the rows' classes.
+        weight_B: how much each row counts; None for all alike.
+    """
+
+    right_RC: Tensor
+    sum_C: Tensor
+    logits_RBC: Tensor | None
+    y_B: Tensor
+    weight_B: Tensor | None
+
+    def log_odds(self, of: int) -> Tensor:
+        """log p / (1 - p) of one class, (R, B) in float64: ordered like its probability p, and never saturated."""
+        assert self.logits_RBC is not None
+        logits_RBC = self.logits_RBC.double()
+        others = [c for c in range(logits_RBC.shape[2]) if c != of]
+        return logits_RBC[..., of] - torch.logsumexp(logits_RBC[..., others], 2)
+
+
+def right_by_class(logits_RBC: Tensor, y_B: Tensor, weight_BC: Tensor) -> Tensor:
+    """The sum of the weights of each class's rows that a network gets right, (R, C) in float64.
+
+    Args:
+        logits_RBC: the networks' outputs.
+        y_B: the rows' classes.
+        weight_BC: the rows' weights in the column of their class, 0 elsewhere; float64.
+    """
+    return (answers(logits_RBC) == y_B).double() @ weight_BC
+
+
+def weights_by_class(y_B: Tensor, classes: int, weight_B: Tensor | None = None) -> Tensor:
+    """The weights of rows in the column of their class, (B, C) in float64; 1 for rows without weights."""
+    weights = torch.ones(len(y_B), dtype=torch.float64, device=y_B.device) if weight_B is None else weight_B.double()
+    return torch.zeros(len(y_B), classes, dtype=torch.float64, device=y_B.device).scatter_(
+        1, y_B[:, None], weights[:, None]
+    )
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """A measure of how good answers are, and how its values are written.
+
+    `name` is what stands behind `pruned_` and `full_` everywhere, `label` what stands in pictures. `factor`, `digits`,
+    `sign` and `apart` write a value (0.961 -> `96.1 %`) and a difference of two (`0.4 points`). `most` is the largest
+    possible value.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    needs_logits: ClassVar[bool] = False
+    factor: ClassVar[float] = 100.0
+    digits: ClassVar[int] = 1
+    sign: ClassVar[str] = " %"
+    apart: ClassVar[str] = " points"
+    most: ClassVar[float] = 1.0
+
+    @property
+    def title(self) -> str:
+        """The label at the beginning of a sentence."""
+        return self.label[0].upper() + self.label[1:]
+
+    @abstractmethod
+    def of(self, answers: Answers) -> Tensor:
+        """The value of each replica, (R,) in float64."""
+
+    def number(self, value: float, more_digits: int = 0) -> str:
+        """A value or a difference without its unit: 0.9604 -> `96.0`, and `96.04` with one digit more."""
+        digits = self.digits + more_digits
+        return f"{round(self.factor * value, digits) + 0.0:.{digits}f}".replace("-", "−")
+
+    def text(self, value: float | None, spread: float | None = None) -> str:
+        """A value, maybe with its spread: 0.9613, 0.004 -> `96.1 ± 0.4 %`; `-` where there is none."""
+        if value is None:
+            return "-"
+        return f"{self.number(value)}{'' if spread is None else f' ± {self.number(spread)}'}{self.sign}"
+
+
+class Accuracy(Metric):
+    """Accuracy: the share of the rows that are right, Σ v [right] / Σ v."""
+
+    name = "accuracy"
+    label = "accuracy"
+
+    def of(self, answers: Answers) -> Tensor:
+        return answers.right_RC.sum(1) / answers.sum_C.sum()
+
+
+class BalancedAccuracy(Metric):
+    """Balanced accuracy: the mean over the classes of the share of a class's rows that are right."""
+
+    name = "balanced_accuracy"
+    label = "balanced accuracy"
+
+    def of(self, answers: Answers) -> Tensor:
+        there = answers.sum_C != 0
+        return (answers.right_RC[:, there] / answers.sum_C[there]).mean(1)
+
+
+class AUC(Metric):
+    """The area under the ROC curve, as scikit-learn's `roc_auc_score(sample_weight=…)` has it.
+
+    Of more than two classes the mean over one class against the rest.
+    """
+
+    name = "auc"
+    label = "AUC"
+    needs_logits = True
+    factor, digits, sign, apart = 1.0, 3, "", ""
+
+    def of(self, answers: Answers) -> Tensor:
+        classes = len(answers.sum_C)
+        signals = [c for c in range(classes) if answers.sum_C[c] != 0] if classes > 2 else [1]
+        areas = [auc(answers.log_odds(c), answers.y_B == c, answers.weight_B) for c in signals]
+        return torch.stack(areas).mean(0)
+
+
+@dataclass(frozen=True)
+class Rejection(Metric):
+    """Background rejection: 1 / background efficiency at a signal efficiency, of two classes.
+
+    It is at most the (effective) number of background rows: a smaller efficiency cannot be told from none.
+
+    Args:
+        signal_efficiency: the share of the signal that is to be kept, in (0, 1).
+        signal: index of the class that is the signal.
+    """
+
+    signal_efficiency: float = SIGNAL_EFFICIENCY
+    signal: int = 1
+
+    name = "rejection"
+    needs_logits = True
+    factor, digits, sign, apart = 1.0, 1, "", ""
+    most = float("inf")
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return f"background rejection at {100 * self.signal_efficiency:g} % signal efficiency"
+
+    def of(self, answers: Answers) -> Tensor:
+        signal_B = answers.y_B == self.signal
+        efficiency = torch.tensor([self.signal_efficiency], dtype=torch.float64)
+        background_RK = background_efficiency(answers.log_odds(self.signal), signal_B, efficiency, answers.weight_B)
+        weight_B = _weights(answers.y_B, answers.weight_B)[~signal_B]
+        least = (weight_B**2).sum() / weight_B.sum() ** 2
+        return 1 / background_RK[:, 0].clamp(min=float(least))
+
+
+METRICS: dict[str, type[Metric]] = {kind.name: kind for kind in (Accuracy, BalancedAccuracy, AUC, Rejection)}
+ACCURACY = Accuracy()
+BESIDE = (ACCURACY, BalancedAccuracy())
+"""What is always measured, whatever a search maximises."""
+
+
+def metric_for(name: str, data: Dataset, signal_efficiency: float = SIGNAL_EFFICIENCY) -> Metric:
+    """A metric as it is measured on a data set.
+
+    Args:
+        name: one of `METRICS`.
+        data: with two classes and a signal, if the metric needs them.
+        signal_efficiency: at which the rejection is measured.
+
+    Raises:
+        DataError: the metric needs two classes, or `data.signal`.
+    """
+    kind = METRICS[name]
+    if kind is not Rejection:
+        return kind()
+    classes = data.class_names
+    if len(classes) != 2:
+        raise DataError(
+            f"search.objective = pruned_rejection needs data of two classes, and {data.name} has {len(classes)}"
+        )
+    if data.signal is None:
+        raise DataError(
+            f"data.signal is missing: for search.objective = pruned_rejection it must name the class that is the "
+            f"signal, {classes[0]!r} or {classes[1]!r}"
+        )
+    return Rejection(signal_efficiency, classes.index(data.signal))
+
+
+def auc(scores_RB: Tensor, signal_B: Tensor, weight_B: Tensor | None = None) -> Tensor:
+    """The area under the ROC curve of each replica, (R,) in float64.
+
+    The sum over all pairs of a signal and a background row of v_s v_b [score_s > score_b], where equal scores count
+    half, over (Σ v_s · Σ v_b).
+
+    Args:
+        scores_RB: the greater, the more like signal.
+        signal_B: which rows are signal, bool.
+        weight_B: how much each row counts, negative ones too; None for all alike.
+    """
+    order_RB, first_RB, behind_RB = _ties(scores_RB)
+    weight_RB = _weights(signal_B, weight_B)[order_RB]
+    signal_RB = signal_B[order_RB]
+    background_RB = _cumulative(weight_RB * ~signal_RB)
+    beaten_RB = (background_RB.gather(1, first_RB) + background_RB.gather(1, behind_RB)) / 2
+    pairs_R = (weight_RB * signal_RB).sum(1) * background_RB[:, -1]
+    return (weight_RB * signal_RB * beaten_RB).sum(1) / pairs_R
+
+
+def background_efficiency(
+    scores_RB: Tensor, signal_B: Tensor, efficiency_K: Tensor, weight_B: Tensor | None = None
+) -> Tensor:
+    """The ROC curve of each replica, (R, K) in float64: the background's efficiency at these of the signal.
+
+    The curve is straight between the thresholds that the scores allow; rows of equal score pass together. Where
+    negative weights make it turn back, the first crossing counts.
+
+    Args:
+        scores_RB: the greater, the more like signal.
+        signal_B: which rows are signal, bool.
+        efficiency_K: signal efficiencies in (0, 1), float64.
+        weight_B: how much each row counts; None for all alike.
+    """
+    order_RB, first_RB, behind_RB = _ties(-scores_RB)
+    weight_RB = _weights(signal_B, weight_B)[order_RB]
+    signal_RB = signal_B[order_RB]
+    passed_RB, leaked_RB = _cumulative(weight_RB * signal_RB), _cumulative(weight_RB * ~signal_RB)
+    passed_RB, leaked_RB = passed_RB / passed_RB[:, -1:], leaked_RB / leaked_RB[:, -1:]
+    reached_RB = passed_RB.gather(1, behind_RB).cummax(1).values.contiguous()
+    wanted_RK = efficiency_K.to(reached_RB.device).expand(len(scores_RB), -1).contiguous()
+    place_RK = torch.searchsorted(reached_RB, wanted_RK).clamp(max=reached_RB.shape[1] - 1)
+    before_RK, after_RK = first_RB.gather(1, place_RK), behind_RB.gather(1, place_RK)
+    start_RK, end_RK = passed_RB.gather(1, before_RK), passed_RB.gather(1, after_RK)
+    share_RK = ((wanted_RK - start_RK) / (end_RK - start_RK)).nan_to_num(1.0).clamp(0, 1)
+    return torch.lerp(leaked_RB.gather(1, before_RK), leaked_RB.gather(1, after_RK), share_RK)
+
+
+def signal_class(data: Dataset) -> int | None:
+    """The index of the class that counts as signal: the one that the data names, else the last of two."""
+    if len(data.class_names) != 2:
+        return None
+    return 1 if data.signal is None else data.class_names.index(data.signal)
+
+
+def measure(answers: Answers, metrics: Sequence[Metric]) -> dict[str, Tensor]:
+    """Each metric's value for each replica, (R,), by name."""
+    return {metric.name: metric.of(answers) for metric in metrics}
+
+
+def _weights(rows_B: Tensor, weight_B: Tensor | None) -> Tensor:
+    if weight_B is None:
+        return torch.ones(len(rows_B), dtype=torch.float64, device=rows_B.device)
+    return weight_B.double()
+
+
+def _cumulative(values_RB: Tensor) -> Tensor:
+    """The sums of the first 0, 1, …, B values, (R, B + 1)."""
+    return torch.nn.functional.pad(values_RB.cumsum(1), (1, 0))
+
+
+def _ties(scores_RB: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The ascending order of scores, and for each place in it where its run of equal scores begins and ends."""
+    ascending_RB, order_RB = scores_RB.sort(1)
+    ascending_RB = ascending_RB.contiguous()
+    first_RB = torch.searchsorted(ascending_RB, ascending_RB)
+    return order_RB, first_RB, torch.searchsorted(ascending_RB, ascending_RB, right=True)

@@ -1,0 +1,150 @@
+"""A search that maximises another metric than accuracy, from the study file to the page, on weighted rows."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from report_page import Page
+from sklearn.metrics import roc_auc_score
+from users_shell import users_environment
+
+from search.cli import main
+from search.result import SearchResult
+from search.stores.addresses import Stored
+from search.study import load_study
+
+STUDY = """
+name: events
+data: {source: events.csv, target: kind, weight: w, signal: higgs, keep: 3}
+network: {hidden: [8]}
+training: {epochs: 30, batch_size: 64, seeds: 2, settle_epochs: 3}
+strategies: [stepped]
+space: {growth: 2, step_epochs: 1, mu: one, lambda_start: {choices: [0.1, 1.0]}}
+search: {trials: 2, confirm_seeds: 2, objective: pruned_auc, sampler: random}
+resources: {cpu: 2}
+"""
+
+
+@dataclass(frozen=True)
+class Searched:
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "runs"
+
+
+def events(rows: int = 600) -> pd.DataFrame:
+    """Two classes that differ in two of six inputs, and weights of which some are negative."""
+    numbers = np.random.default_rng(0)
+    frame = pd.DataFrame(numbers.normal(size=(rows, 6)), columns=[f"x{k}" for k in range(6)])
+    signal = numbers.uniform(size=rows) < 0.3
+    frame["x0"] += 1.2 * signal
+    frame["x1"] -= 0.8 * signal
+    frame["w"] = numbers.uniform(0.5, 2, rows) * np.where(numbers.uniform(size=rows) < 0.05, -1, 1)
+    frame["kind"] = np.where(signal, "higgs", "noise")
+    return frame
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    folder = tmp_path_factory.mktemp("events")
+    events().to_csv(folder / "events.csv", index=False)
+    (folder / "events.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "search", "search", "events.yaml", "--json", "events.json"]
+    done = subprocess.run(command, cwd=folder, env=users_environment(), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "validation and test (AUC)" in done.stdout
+    return Searched(folder, json.loads((folder / "events.json").read_text()))
+
+
+def test_the_json_is_about_the_objective_and_has_accuracy_beside_it(searched: Searched) -> None:
+    assert searched.result["objective"] == "pruned_auc"
+    entry = searched.result["strategies"]["stepped"]
+    assert 0.5 < entry["test"]["mean"] <= 1
+    for name in ("validation_accuracy", "test_accuracy", "validation_balanced_accuracy", "test_balanced_accuracy"):
+        assert len(entry[name]["per_seed"]) == 2
+        assert entry[name] != entry["test"]
+    assert len(entry["roc"]["background_efficiency"]) == len(entry["roc"]["signal_efficiency"])
+
+
+def test_optuna_knows_the_objective_by_name_and_the_best_value_is_the_trials(searched: Searched) -> None:
+    study = optuna.load_study(study_name="events", storage=f"sqlite:///{searched.output / 'optuna.db'}")
+    assert study.metric_names == ["pruned_auc"]
+    trial = study.trials[searched.result["strategies"]["stepped"]["trial"]]
+    assert trial.value == searched.result["strategies"]["stepped"]["search_auc"]
+    assert max(trial.intermediate_values.items())[1] == trial.value
+
+
+def test_mlflow_has_the_objective_beside_accuracy(searched: Searched) -> None:
+    client = MlflowClient(f"sqlite:///{searched.output / 'mlflow.db'}")
+    entry = searched.result["strategies"]["stepped"]
+    metrics = client.get_run(entry["run_id"]).data.metrics
+    assert metrics["pruned_auc"] == entry["search_auc"]
+    assert metrics["test_auc"] == entry["test"]["mean"]
+    assert metrics["test_accuracy"] == entry["test_accuracy"]["mean"]
+    assert {"pruned_accuracy", "full_auc", "pruned_balanced_accuracy", "confirmed_validation_auc"} <= metrics.keys()
+    assert len(client.get_metric_history(entry["run_id"], "pruned_auc")) > 5
+    parent = client.get_run(searched.result["mlflow"]["parent_run_id"]).data.metrics
+    assert parent["test_auc.stepped"] == entry["test"]["mean"]
+
+
+def test_the_registered_network_has_the_auc_that_scikit_learn_measures(searched: Searched) -> None:
+    data = load_study(searched.folder / "events.yaml").load_data()
+    result = SearchResult(searched.result, Stored(searched.output), data)
+    network = result.network()
+    assert list(result.trials["auc"]) == [pytest.approx(value) for value in result.trials["auc"]]
+    kept = [data.feature_names.index(name) for name in network.columns]
+    assert data.test is not None
+    assert data.test.weight is not None
+    raw = data.test.x[:, kept] * data.scale[kept] + data.mean[kept]
+    with torch.no_grad():
+        logits = network(raw.float())
+    positive = data.test.weight > 0
+    ours = roc_auc_score(
+        (data.test.y == 1)[positive], (logits[:, 1] - logits[:, 0])[positive], sample_weight=data.test.weight[positive]
+    )
+    assert abs(ours - searched.result["strategies"]["stepped"]["test"]["mean"]) < 0.1
+
+
+def test_the_page_speaks_of_the_objective_and_shows_the_rejection(searched: Searched) -> None:
+    assert main(["report", "events", "--output", str(searched.output)]) == 0
+    page = Page(searched.output / "reports" / "events.html")
+    assert {"AUC against speed", "Background rejection", "What the kept inputs look like"} <= set(page.headings)
+    mean = searched.result["strategies"]["stepped"]["test"]["mean"]
+    assert f"the pruned network reaches an AUC of {mean:.3f}" in page.text
+    assert "higgs being the signal" in page.text
+    assert "balanced accuracy" in page.text
+
+
+def test_a_trial_shows_the_metric(searched: Searched, capsys: pytest.CaptureFixture[str]) -> None:
+    study = str(searched.folder / "events.yaml")
+    to = searched.folder / "trial.json"
+    settings = [
+        "--set",
+        "search.objective=[pruned_rejection,completion_epoch]",
+        "--set",
+        "search.signal_efficiency=0.4",
+    ]
+    assert main(["trial", study, *settings, "--seeds", "2", "--json", str(to)]) == 0
+    written = json.loads(to.read_text())
+    assert len(written["pruned_rejection"]["per_seed"]) == len(written["full_rejection"]["per_seed"]) == 2
+    printed = capsys.readouterr().out
+    assert "pruned, full: background rejection at 40 % signal efficiency" in printed
+    assert f"{written['pruned_rejection']['mean']:.1f}" in printed
+
+
+def test_a_rejection_without_a_signal_is_refused(searched: Searched, capsys: pytest.CaptureFixture[str]) -> None:
+    study = str(searched.folder / "events.yaml")
+    assert main(["check", study, "--set", "search.objective=pruned_rejection", "--set", "data.signal=null"]) == 2
+    assert "data.signal is missing" in capsys.readouterr().err
