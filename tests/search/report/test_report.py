@@ -67,7 +67,7 @@ def test_the_opening_gives_the_numbers_of_the_search(page: Page, made: Path) -> 
 
 def test_the_registered_network_is_told_apart_from_the_mean_over_seeds(page: Page) -> None:
     assert "the model models:/made/1: that of seed 1000002" in page.text
-    assert "right for 92.6 % of the test rows (25 of 27); the mean over" in page.text
+    assert "right for 92.6 % of the test rows (25 of 27); the mean accuracy over" in page.text
 
 
 def test_the_report_is_logged_to_the_search_with_its_figures(page: Page, made: Path) -> None:
