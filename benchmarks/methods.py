@@ -1,13 +1,15 @@
 """Ways to choose inputs that only the benchmarks compare with; those of every report are in `search.report.baselines`.
 
 The training part alone chooses inputs; LassoNet and stochastic gates use the validation part too, as a search does, to
-stop and to set how strongly they are regularised.
+stop and to set how strongly they are regularised. Rows count by the weights that they have in training; for those that
+take no weights, ANOVA and LassoNet, rows are drawn by their weight.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
 from pruning_core.data import Dataset
@@ -16,7 +18,7 @@ from pruning_core.networks import GatedMLP
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.tasks import cross_entropy
-from search.report.baselines import largest, training_rows
+from search.report.baselines import drawn_rows, largest, training_rows
 
 L1_STRENGTHS = np.geomspace(1e-3, 10, 41)
 GATE_NOISE = 0.5
@@ -28,7 +30,7 @@ def by_anova(data: Dataset, keep: int) -> list[int]:
     """The `keep` inputs whose class means differ most, by the F statistic (scikit-learn, on the training part)."""
     from sklearn.feature_selection import f_classif
 
-    return largest(f_classif(*training_rows(data))[0], keep)
+    return largest(f_classif(*drawn_rows(data))[0], keep)
 
 
 def by_recursive_elimination(data: Dataset, keep: int) -> list[int]:
@@ -37,7 +39,8 @@ def by_recursive_elimination(data: Dataset, keep: int) -> list[int]:
     from sklearn.linear_model import LogisticRegression
 
     selector = RFE(LogisticRegression(max_iter=1000), n_features_to_select=keep)
-    return np.flatnonzero(selector.fit(*training_rows(data)).support_).tolist()
+    x, y, weight = training_rows(data)
+    return np.flatnonzero(selector.fit(x, y, sample_weight=weight).support_).tolist()
 
 
 def by_l1_path(data: Dataset, keep: int) -> list[int]:
@@ -47,10 +50,10 @@ def by_l1_path(data: Dataset, keep: int) -> list[int]:
     """
     from sklearn.linear_model import LogisticRegression
 
-    x, y = training_rows(data)
+    x, y, weight = training_rows(data)
     model = LogisticRegression(l1_ratio=1, solver="saga", warm_start=True, max_iter=2000, tol=1e-3, random_state=0)
     for strength in L1_STRENGTHS:
-        model.set_params(C=strength).fit(x, y)
+        model.set_params(C=strength).fit(x, y, sample_weight=weight)
         sizes = np.abs(model.coef_).max(axis=0)
         if np.count_nonzero(sizes) >= keep:
             break
@@ -72,7 +75,7 @@ def by_lassonet(data: Dataset, keep: int, hidden: tuple[int, ...], **options: An
     model = LassoNetClassifier(hidden_dims=hidden, random_state=0, torch_seed=0, verbose=0, device="cpu", **options)
     validation = data.validation
     with torch.random.fork_rng(devices=[]):
-        model.path(*training_rows(data), X_val=validation.x.cpu().numpy(), y_val=validation.y.cpu().numpy())
+        model.path(*drawn_rows(data), X_val=validation.x.cpu().numpy(), y_val=validation.y.cpu().numpy())
     return largest(model.feature_importances_.numpy(), keep)
 
 
@@ -104,7 +107,8 @@ def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[i
     """
     features, classes = len(data.feature_names), len(data.class_names)
 
-    x, y = (torch.from_numpy(rows) for rows in training_rows(data))
+    chosen = training_rows(data)
+    x, y, weight = torch.from_numpy(chosen[0]), torch.from_numpy(chosen[1]), _relative(chosen[2])
     seeds = [0] * len(GATE_PENALTIES)
     replicas = Replicas(lambda: StochasticMLP(features, classes, keep, config.hidden, initial_weight=0.5), seeds)
     random = ReplicaRandom(seeds)
@@ -117,7 +121,8 @@ def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[i
         for _ in range(GATE_EPOCHS):
             for rows_RB in random.permutations(len(y)).split(config.batch_size or LARGEST_DEFAULT_BATCH, dim=1):
                 open_R = torch.special.ndtr(gates_RN / GATE_NOISE).mean(1)
-                classification_R = cross_entropy(replicas.logits(x[rows_RB]), y[rows_RB], config.label_smoothing)
+                logits_RBC, weight_RB = replicas.logits(x[rows_RB]), None if weight is None else weight[rows_RB]
+                classification_R = cross_entropy(logits_RBC, y[rows_RB], config.label_smoothing, weight_RB)
                 loss_R = classification_R + GATE_PENALTIES * open_R
                 optimizer.zero_grad()
                 loss_R.sum().backward()
@@ -126,3 +131,8 @@ def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[i
     distance_R = ((gates_RN > 0).sum(1) - keep).abs().tolist()
     best = min(range(len(seeds)), key=lambda r: (distance_R[r], -accuracy_R[r]))
     return largest(gates_RN[best].detach().numpy(), keep)
+
+
+def _relative(weight: NDArray[Any] | None) -> torch.Tensor | None:
+    """Weights as L_cla takes them, 1 on average."""
+    return None if weight is None else torch.from_numpy(weight / weight.mean()).float()

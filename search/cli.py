@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pruning_core.data import DataError
 from search import terminal
 from search.run import Stopped, run_study, settings, sync_study
-from search.stores.addresses import Stored
+from search.stores.addresses import Stored, cache_folder
 from search.study import StudyError, load_study, load_trial
 from search.trials.trial import schedule
 
@@ -77,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, metavar="S", help="the first seed (default 0)")
     command.add_argument("--seeds", type=int, metavar="R", help="how many seeds train at once: S, S+1, ...")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="where large data, and nothing else, is kept prepared for the next time (default: runs)",
+    )
 
     command = add_for_study("sync", sync, "deliver to MLflow what the latest search of a study could not log")
     add_places(command)
@@ -129,7 +136,8 @@ def parser() -> argparse.ArgumentParser:
 def check(options: argparse.Namespace) -> int:
     """`deeppp check`."""
     study = load_study(options.study, options.overrides)
-    data = study.load_data()
+    with terminal.reading() as progress:
+        data = study.load_data(progress=progress)
     terminal.show_study(study, study.varied.table(), data)
     terminal.warn(*study.warnings, *data.warnings)
     return DONE
@@ -145,7 +153,8 @@ def trial(options: argparse.Namespace) -> int:
     from pruning_core.training import train
 
     torch.set_num_threads(study.resources.threads)
-    data = study.load_data()
+    with terminal.reading() as progress:
+        data = study.load_data(cache_folder(options.output), progress)
     terminal.warn(*data.warnings)
     seeds = range(options.seed, options.seed + config.seeds)
     _train(train(config, data, seeds, study.network.spec, metric=study.metric(data)), options.json)
@@ -216,7 +225,8 @@ def replay(options: argparse.Namespace) -> int:
         options.overrides.append(f"epochs={options.epochs}")
     recorded = _recorded(options)
     trial = vary(recorded, options.overrides) if options.overrides else recorded
-    run = start(trial)
+    with terminal.reading() as progress:
+        run = start(trial, options.output, progress)
     terminal.warn(*run.data.warnings)
     stopped = f"; was stopped after epoch {trial.last_epoch}" if trial.last_epoch else ""
     terminal.console.print(f"[bold]{trial.name}[/] of the search {trial.search}, {len(trial.seeds)} seeds{stopped}")
@@ -263,7 +273,8 @@ def export(options: argparse.Namespace) -> int:
         choose_replica(trial.result, options.seed, trial.study.search.score)
     run = from_checkpoint(trial, options.output)
     if run is None:
-        run = start(trial)
+        with terminal.reading() as progress:
+            run = start(trial, options.output, progress)
         terminal.console.print(f"training {trial.name} again, its checkpoint is gone")
         _train(run, last_epoch=trial.last_epoch)
         _same_numbers(trial, run)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pruning_core.data import Dataset
 from search.record import settings as record_settings
-from search.stores.addresses import Places, Stored, places, without_password
+from search.stores.addresses import Places, Stored, cache_folder, places, without_password
 from search.stores.process import process_settings
 from search.study import Study, StudyError, load_study
 from search.study.files import read_study
@@ -80,14 +80,14 @@ def run_study(
     """
     started = time.monotonic()
     study = _with_trials(_as_study(study), trials)
+    where = places(Path(output), storage, tracking_uri)
     with settings():
         if data is None:
-            data = study.load_data()
+            data = _load(study, where.output, progress)
         else:
             study.check(data)
         watcher = _terminal() if progress else Watcher()
         watcher.warn(*study.warnings, *data.warnings)
-        where = places(Path(output), storage, tracking_uri)
         from search.train.cluster import started_ray
 
         with started_ray(study, data, where.output, address) as ray_is_up:
@@ -100,7 +100,8 @@ def sync_study(study: Study, output: Path, storage: str | None = None, tracking_
     Raises:
         StudyError: there is no such search, it is running, or MLflow does not take it all.
     """
-    data, where = study.load_data(), places(output, storage, tracking_uri)
+    where = places(output, storage, tracking_uri)
+    data = study.load_data(cache_folder(where.output))
     with settings():
         from search.propose.ledger import lock, open_ledger
         from search.propose.storage import quiet_optuna
@@ -138,6 +139,15 @@ def _with_trials(study: Study, trials: int | None) -> Study:
         return study
     document = study.model_dump(mode="json")
     return read_study({**document, "search": {**document["search"], "trials": trials}}, text=study.text)
+
+
+def _load(study: Study, output: Path, progress: bool) -> Dataset:
+    if not progress:
+        return study.load_data(cache_folder(output))
+    from search.terminal import reading
+
+    with reading() as told:
+        return study.load_data(cache_folder(output), told)
 
 
 def _terminal() -> Watcher:

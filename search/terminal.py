@@ -2,11 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +25,7 @@ from search.trials.trial import Trial, schedule
 from search.trials.watcher import Watcher
 
 LINES_WITHOUT_A_TERMINAL = 10
+SECONDS_WITHOUT_A_BAR = 1.0
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -52,6 +55,28 @@ def warn(*sentences: str) -> None:
     """Prints warnings."""
     for sentence in sentences:
         console.print(f"[yellow]warning:[/] {sentence}")
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[float], None]]:
+    """A bar that says how much of the data has been read, where that takes more than a moment and there is a terminal.
+
+    What it gives is to be told the share.
+    """
+    columns = TextColumn("reading the data"), BarColumn(60), TaskProgressColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=True)
+    task, started = bar.add_task("", total=1.0), time.monotonic()
+
+    def told(share: float) -> None:
+        if console.is_terminal and time.monotonic() - started > SECONDS_WITHOUT_A_BAR:
+            bar.start()
+        bar.update(task, completed=share)
+
+    try:
+        yield told
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:

@@ -6,6 +6,7 @@ the study file, the value it got and what is allowed.
 
 from pruning_core.data.cut import parse_cut
 from pruning_core.data.dataset import DataError, Dataset, Part, Source
+from pruning_core.data.inputs import Progress
 from pruning_core.data.load import check_keep, load_dataset
 from pruning_core.data.readers import kind_of
 from pruning_core.data.spec import DataSpec
@@ -16,6 +17,7 @@ __all__ = [
     "DataSpec",
     "Dataset",
     "Part",
+    "Progress",
     "Source",
     "check_keep",
     "kind_of",

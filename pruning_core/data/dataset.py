@@ -1,10 +1,15 @@
 """A classification set as training sees it: tensors of the split parts, names, and what its source looked like."""
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pruning_core.data.large import is_large
 
 
 class DataError(ValueError):
@@ -28,6 +33,25 @@ class Part:
         """The same rows on ``device``."""
         weight, group = (None if column is None else column.to(device) for column in (self.weight, self.group))
         return Part(self.x.to(device), self.y.to(device), weight, group)
+
+    def __reduce__(self) -> tuple[Callable[..., "Part"], tuple[Any, ...]]:
+        """Is pickled as NumPy arrays on the CPU: Ray hands them to all workers of a node without a copy."""
+        columns = (self.x, self.y, self.weight, self.group)
+        return _part, tuple(None if column is None else column.cpu().numpy() for column in columns)
+
+
+def _part(*columns: np.ndarray | None) -> Part:
+    """The part that `Part.__reduce__` took apart.
+
+    Large arrays that are read-only lie in memory that others read, too: they stay there, and nothing may write into
+    them. Small ones are copied.
+    """
+    with warnings.catch_warnings(action="ignore"):  # of torch, which has no read-only tensors
+        return Part(*(None if column is None else torch.from_numpy(_own_or_shared(column)) for column in columns))  # type: ignore[arg-type]
+
+
+def _own_or_shared(column: np.ndarray) -> np.ndarray:
+    return column if column.flags.writeable or is_large(column.size) else column.copy()
 
 
 @dataclass(frozen=True)

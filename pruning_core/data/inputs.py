@@ -1,6 +1,7 @@
-"""The inputs of the rows, read column by column into the parts of the split."""
+"""The inputs of the rows, read column by column into the parts of the split, of large data a few columns at a time."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +9,22 @@ import numpy as np
 from pruning_core.data.columns import Pick
 from pruning_core.data.dataset import DataError
 from pruning_core.data.encode import one_hot
+from pruning_core.data.large import columns_at_once
 from pruning_core.data.readers import Column
 from pruning_core.data.rows import Rows, pick_columns
 from pruning_core.data.sources import OpenFile
 from pruning_core.data.spec import DataSpec
 from pruning_core.data.wording import some
 
+Progress = Callable[[float], object]
+"""Is told which share of the columns has been read, up to 1."""
+
 
 @dataclass(frozen=True)
 class Inputs:
-    """``x_parts`` are the raw values of each part, (rows, F) float64, NaN where one is missing.
+    """Some of the inputs, in their order.
+
+    ``x_parts`` are the raw values of each part, (rows, F) float64, NaN where one is missing.
 
     ``dtypes`` are the columns' types in pandas' words.
     """
@@ -27,8 +34,10 @@ class Inputs:
     x_parts: list[np.ndarray]
 
 
-def read_inputs(spec: DataSpec, files: Sequence[OpenFile], picks: Sequence[Pick], rows: Rows, given: str) -> Inputs:
-    """Reads these columns of all files.
+def read_inputs(
+    spec: DataSpec, files: Sequence[OpenFile], picks: Sequence[Pick], rows: Rows, given: str, progress: Progress
+) -> Iterator[Inputs]:
+    """Reads these columns of all files: at once, or of large data a block at a time.
 
     Args:
         spec: says what stands for a missing value, and whether text may be an input.
@@ -36,18 +45,30 @@ def read_inputs(spec: DataSpec, files: Sequence[OpenFile], picks: Sequence[Pick]
         picks: the columns, and elements of lists.
         rows: which ones are kept, and in which part each lies.
         given: the source, for messages.
+        progress: is told after every column.
 
     Raises:
         DataError: a column holds text.
     """
-    filling = _Filling(spec, list(map(str, picks)), rows)
-    start = 0
+    numbers = itertools.count(1)
+
+    def told() -> None:
+        progress(next(numbers) / (len(picks) * len(files)))
+
+    at_once = columns_at_once(sum(rows.counts))
+    for first in range(0, len(picks), at_once):
+        yield _read(_Filling(spec, picks[first : first + at_once], rows), files, told).filled(given)
+
+
+def _read(filling: "_Filling", files: Sequence[OpenFile], told: Callable[[], object]) -> "_Filling":
+    rows, start = filling.rows, 0
     for each, kept, count in zip(files, rows.kept, rows.counts, strict=True):
         places = filling.places(start, count)
-        for pick, column in pick_columns(each, picks):
+        for pick, column in pick_columns(each, filling.picks):
             filling.fill(str(pick), column if kept is None else Column(column.values[kept], column.dtype), places)
+            told()
         start += count
-    return filling.filled(given)
+    return filling
 
 
 @dataclass(frozen=True)
@@ -62,11 +83,11 @@ class _Place:
 class _Filling:
     """The parts' arrays while columns arrive; text waits until all of it is there."""
 
-    def __init__(self, spec: DataSpec, names: Sequence[str], rows: Rows) -> None:
-        self.spec, self.rows = spec, rows
-        self.position = {name: i for i, name in enumerate(names)}
-        self.dtypes = [""] * len(names)
-        self.x_parts = [np.zeros((len(part), len(names))) for part in rows.parts]
+    def __init__(self, spec: DataSpec, picks: Sequence[Pick], rows: Rows) -> None:
+        self.spec, self.picks, self.rows = spec, picks, rows
+        self.position = {str(pick): i for i, pick in enumerate(picks)}
+        self.dtypes = [""] * len(picks)
+        self.x_parts = [np.zeros((len(part), len(picks))) for part in rows.parts]
         self.text: dict[str, list[np.ndarray]] = {}
         self.numbers: set[str] = set()
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pruning_core.data.large import row_blocks
 from pruning_core.data.wording import some
 
 SAMPLE = 20_000
@@ -18,6 +19,11 @@ NAMED_LIKE_ID = re.compile(
 )
 
 
+def sample_rows(rows: int) -> np.ndarray:
+    """At most `SAMPLE` row numbers, evenly spread."""
+    return np.arange(rows) if rows <= SAMPLE else np.linspace(0, rows - 1, SAMPLE).astype(np.int64)
+
+
 def raw_warnings(x: np.ndarray, names: Sequence[str]) -> list[str]:
     """Inputs that are like an id, by their values or their names.
 
@@ -25,7 +31,7 @@ def raw_warnings(x: np.ndarray, names: Sequence[str]) -> list[str]:
         x: raw values of the training part, (rows, F), NaN where one is missing.
         names: of the F inputs.
     """
-    sample = x[_sample(len(x))]
+    sample = x[sample_rows(len(x))]
     warnings = []
     named = [name for name in names if NAMED_LIKE_ID.fullmatch(name.partition("[")[0])]
     if named:
@@ -49,7 +55,7 @@ def label_warnings(x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> list[s
         y: its classes, (rows,).
         names: of the F inputs.
     """
-    rows = _sample(len(x))
+    rows = sample_rows(len(x))
     telling = []
     for name, column in zip(names, x[rows].T, strict=True):
         auc = best_auc(column, y[rows])
@@ -92,12 +98,15 @@ def shared_warnings(train: np.ndarray, test: np.ndarray) -> list[str]:
 def _hashes(x: np.ndarray) -> np.ndarray:
     """A number for each row, (rows,) uint64: equal for equal rows, and hardly ever else."""
     random = np.random.RandomState(0)
-    mixed = np.zeros(len(x), dtype=np.uint64)
-    for column in x.T:
-        factor = np.uint64(2 * random.randint(2**62) + 1)
-        mixed = (mixed ^ ((column + np.float32(0)).view(np.uint32) * factor)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return mixed
+    factors = [np.uint64(2 * random.randint(2**62) + 1) for _ in range(x.shape[1])]
+    hashes = np.zeros(len(x), dtype=np.uint64)
+    for block in row_blocks(len(x)):
+        mixed = hashes[block]
+        for column, factor in zip(x[block].T, factors, strict=True):
+            mixed ^= (column + np.float32(0)).view(np.uint32) * factor
+            mixed *= np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+    return hashes
 
 
 def _is_id(column: np.ndarray) -> bool:
@@ -107,8 +116,3 @@ def _is_id(column: np.ndarray) -> bool:
         and bool((np.floor(known) == known).all())
         and len(np.unique(known)) >= UNIQUE * len(column)
     )
-
-
-def _sample(rows: int) -> np.ndarray:
-    """At most `SAMPLE` row numbers, evenly spread."""
-    return np.arange(rows) if rows <= SAMPLE else np.linspace(0, rows - 1, SAMPLE).astype(np.int64)

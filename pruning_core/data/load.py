@@ -8,25 +8,35 @@ from typing import Any
 import numpy as np
 import torch
 
+from pruning_core.data.cache import keep_cached, key_of, read_cached
 from pruning_core.data.columns import Pick, choose
 from pruning_core.data.cut import parse_cut
 from pruning_core.data.dataset import DataError, Dataset, Part, Source
-from pruning_core.data.inputs import Inputs, read_inputs
+from pruning_core.data.inputs import Progress, read_inputs
+from pruning_core.data.large import is_large
 from pruning_core.data.leaks import label_warnings, raw_warnings, shared_warnings
-from pruning_core.data.prepare import fingerprint, refuse_gaps, standardise, varying
-from pruning_core.data.readers import LABELS, NAMED_SETS
+from pruning_core.data.prepare import Preparation, feed
+from pruning_core.data.readers import LABELS, NAMED_SETS, FileSource
 from pruning_core.data.rows import Roles, Rows, read_rows
-from pruning_core.data.sources import OpenFile, open_source, refuse_twice
+from pruning_core.data.sources import OpenFile, find_files, open_file, refuse_twice
 from pruning_core.data.spec import DataSpec, Paths
 from pruning_core.data.split import ByFiles, Split, parse_split
 from pruning_core.data.weights import for_training
 from pruning_core.data.wording import hint, some
 
-HEAD = 5
 
-
-def load_dataset(source: Paths | Mapping[str, Paths], *, folder: Path, **keys: Any) -> Dataset:
+def load_dataset(
+    source: Paths | Mapping[str, Paths],
+    *,
+    folder: Path,
+    cache: Path | None = None,
+    progress: Progress = lambda share: None,
+    **keys: Any,
+) -> Dataset:
     """Reads a source and prepares it; the same arguments and data give the same split on every machine.
+
+    Large data, of more than `large.LARGE` values, is read a few columns at a time, so that it takes little more memory
+    than its tensors.
 
     >>> len(load_dataset("digits", folder=Path()).feature_names)
     60
@@ -35,6 +45,8 @@ def load_dataset(source: Paths | Mapping[str, Paths], *, folder: Path, **keys: A
         source: which rows to learn from. At least 2 of their features must vary in the training part; constant
             ones are left out.
         folder: what a relative path is relative to.
+        cache: a folder in which the tensors of large data are kept and found again, see `cache`; None keeps none.
+        progress: is told how much has been read.
         keys: the other keys of `DataSpec`, such as ``target`` and ``split``.
 
     Raises:
@@ -44,7 +56,11 @@ def load_dataset(source: Paths | Mapping[str, Paths], *, folder: Path, **keys: A
     split = parse_split(spec.split)
     cut = None if spec.cut is None else parse_cut(spec.cut)
     _check_target(spec)
-    files = _open(spec, split, Path(folder))
+    found = _find(spec, split, Path(folder))
+    key = key_of(spec, found) if cache else None
+    if cache and key and (kept := read_cached(cache, key)):
+        return kept
+    files = [open_file(file) for file in found]
     roles = Roles.of(spec, split, cut, LABELS if _named(spec) else spec.target)
     roles.check(files)
     picks = _same_picks(spec, roles, files)
@@ -52,8 +68,12 @@ def load_dataset(source: Paths | Mapping[str, Paths], *, folder: Path, **keys: A
     _check_signal(spec.signal, rows.labels.names)
     name = some((Path(each.file.where).name for each in files), 2)
     given = source if isinstance(source, str) else name
-    inputs = read_inputs(spec, files, picks, rows, given)
-    return replace(_prepare(spec, given, inputs, rows), name=name)
+    preparation = Preparation(given, spec.impute, rows, len(picks))
+    for block in read_inputs(spec, files, picks, rows, given, progress):
+        preparation.take(block)
+    data = replace(_dataset(spec, preparation, rows), name=name)
+    large = is_large(len(data.feature_names) * sum(rows.counts))
+    return keep_cached(cache, key, data) if cache and key and large else data
 
 
 def check_keep(data: Dataset, keep: int) -> None:
@@ -88,24 +108,24 @@ def _check_target(spec: DataSpec) -> None:
         raise DataError(f"data.target = {spec.target!r} must be left out: data.source names the files of each class")
 
 
-def _open(spec: DataSpec, split: Split, folder: Path) -> list[OpenFile]:
-    files = open_source(spec.source, folder)
+def _find(spec: DataSpec, split: Split, folder: Path) -> list[FileSource]:
+    files = find_files(spec.source, folder)
     if spec.target is None and not spec.by_class and not _named(spec):
-        raise DataError(f"data.target is missing and must name the column of {files[0].file.given!r} with the labels")
+        raise DataError(f"data.target is missing and must name the column of {files[0].given!r} with the labels")
     if isinstance(split, ByFiles):
         for part, key in enumerate(("validation", "test"), 1):
-            files += _open_part(spec, getattr(split, key), f"data.split.{key}", part, folder)
-        refuse_twice([each.file for each in files])
+            files += _find_part(spec, getattr(split, key), f"data.split.{key}", part, folder)
+        refuse_twice(files)
     return files
 
 
-def _open_part(spec: DataSpec, source: Any, key: str, part: int, folder: Path) -> list[OpenFile]:
+def _find_part(spec: DataSpec, source: Any, key: str, part: int, folder: Path) -> list[FileSource]:
     """The files of the validation or test part, named in the same way as those of the training part."""
     by_class = isinstance(source, Mapping)
     if by_class != spec.by_class or (by_class and {*map(str, source)} != {*map(str, spec.source)}):
         like = f"a mapping of the classes {some(spec.source)}" if spec.by_class else "a file, a glob or a list of these"
         raise DataError(f"{key} = {source!r} must be {like}, as data.source is")
-    return [replace(each, part=part) for each in open_source(source, folder, key)]
+    return [replace(file, part=part) for file in find_files(source, folder, key)]
 
 
 def _same_picks(spec: DataSpec, roles: Roles, files: Sequence[OpenFile]) -> list[Pick]:
@@ -135,73 +155,56 @@ def _check_signal(signal: str | None, classes: Sequence[str]) -> None:
         raise DataError(f"data.signal = {signal!r} needs data of two classes, and there are {len(classes)}")
 
 
-def _prepare(spec: DataSpec, given: str, inputs: Inputs, rows: Rows) -> Dataset:
-    """The tensors of a data set that has no name yet; uses up the inputs' arrays."""
-    x_parts = inputs.x_parts
-    head = x_parts[0][:HEAD].copy()
-    varies = varying(x_parts[0])
-    names = [name for name, kept in zip(inputs.names, varies, strict=True) if kept]
-    dropped = tuple(name for name, kept in zip(inputs.names, varies, strict=True) if not kept)
+def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
+    """A data set that has no name yet."""
+    names = prepared.names
     if len(names) < 2:
         raise DataError(
-            f"data.source = {given!r} must have at least 2 features that vary in the training part, "
-            f"and it has {len(names)}{_left_out(dropped)}"
+            f"data.source = {prepared.given!r} must have at least 2 features that vary in the training part, "
+            f"and it has {len(names)}{_left_out(prepared.dropped)}"
         )
-    if dropped:
-        x_parts = [np.ascontiguousarray(x[:, varies]) for x in x_parts]
     y_parts = [rows.labels.codes[part].astype(np.int64) for part in rows.parts]
     weights = [None] * 3 if rows.weight is None else [rows.weight[part] for part in rows.parts]
-    weighted = [weight for weight in weights if weight is not None]
-    digest = fingerprint((names, rows.labels.names), [*x_parts, *y_parts, *rows.parts, *weighted])
-    missing = _missing(x_parts)
-    refuse_gaps(x_parts, names, given, spec.impute)
-    cautions = raw_warnings(x_parts[0], names)
-    mean, scale, filling = standardise(x_parts, names, given, spec.impute)
+    groups = [None] * 3 if rows.group is None else [rows.group[part] for part in rows.parts]
+    feed(prepared.digest, [*y_parts, *rows.parts, *(weight for weight in weights if weight is not None)])
     train, validation, test = (
-        Part(
-            torch.from_numpy(x.astype(np.float32, order="C")),
-            torch.from_numpy(y),
-            None if weight is None else torch.from_numpy(weight),
-        )
-        for x, y, weight in zip(x_parts, y_parts, weights, strict=True)
+        Part(*(None if column is None else torch.from_numpy(column) for column in part))
+        for part in zip(prepared.tensors(), y_parts, weights, groups, strict=True)
     )
-    x_train = train.x.numpy()
-    cautions += label_warnings(x_train, y_parts[0], names)
-    cautions += shared_warnings(x_train, test.x.numpy()) + _negative(spec.weight, rows.weight)
+    cautions = [
+        *raw_warnings(prepared.sample, names),
+        *label_warnings(train.x.numpy(), y_parts[0], names),
+        *shared_warnings(train.x.numpy(), test.x.numpy()),
+        *_negative(spec.weight, rows.weight),
+    ]
     source = Source(
-        given=given,
-        columns=tuple(inputs.names),
-        dtypes=tuple(inputs.dtypes),
-        head=head,
+        given=prepared.given,
+        columns=tuple(prepared.columns),
+        dtypes=tuple(prepared.dtypes),
+        head=prepared.head,
         classes=tuple(rows.classes),
         named=not _named(spec),
         missing=tuple(map(float, spec.missing)),
     )
     return Dataset(
-        name=given,
+        name=prepared.given,
         feature_names=tuple(names),
         class_names=tuple(rows.labels.names),
         train=for_training(train, spec.class_weight),
         validation=validation,
         test=test,
-        mean=torch.from_numpy(mean),
-        scale=torch.from_numpy(scale),
-        fingerprint=digest,
-        dropped=dropped,
+        mean=torch.from_numpy(prepared.mean),
+        scale=torch.from_numpy(prepared.scale),
+        fingerprint=prepared.digest.hexdigest(),
+        dropped=tuple(prepared.dropped),
         source=source,
         signal=spec.signal,
         rows_read=rows.read,
         rows_kept=sum(rows.counts),
-        missing=missing,
-        filling=torch.from_numpy(filling),
+        missing=tuple(prepared.missing.tolist()),
+        filling=torch.from_numpy(prepared.filling),
         cautions=tuple(cautions),
     )
-
-
-def _missing(x_parts: Sequence[np.ndarray]) -> tuple[float, ...]:
-    """The share of missing values of each column."""
-    gaps = sum(np.isnan(x).sum(axis=0) for x in x_parts)
-    return tuple((gaps / sum(len(x) for x in x_parts)).tolist())
 
 
 def _negative(name: str | None, weight: np.ndarray | None) -> list[str]:

@@ -1,12 +1,127 @@
 """What is done to the columns of a table before a network sees them; the training part alone decides."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pruning_core.data.dataset import DataError
+from pruning_core.data.inputs import Inputs
+from pruning_core.data.large import row_blocks
+from pruning_core.data.leaks import sample_rows
+from pruning_core.data.rows import Rows
 from pruning_core.data.wording import some
+
+HEAD = 5
+
+
+class Preparation:
+    """What the inputs have come to, block of columns after block of columns; they are dropped when they have been used.
+
+    Attributes:
+        columns, dtypes: all inputs of the source.
+        names: the F inputs that vary in the training part.
+        dropped: the others.
+        mean, scale, filling: of each input, see `standardise`.
+        missing: the share of values that each lacks.
+        digest: a SHA-256 over the names and the raw values of each block, their shapes included. Data that is not
+            large is one block, and so are its names and its whole table.
+    """
+
+    def __init__(self, given: str, impute: str | None, rows: Rows, columns: int) -> None:
+        """
+        Args:
+            given: the source, for messages.
+            impute: how missing values are filled, see `standardise`.
+            rows: in which part each lies.
+            columns: how many are expected.
+        """
+        self.given, self.impute, self.classes = given, impute, rows.labels.names
+        self._tables = [Table(len(part), columns) for part in rows.parts]
+        self._sampled = sample_rows(len(rows.parts[0]))
+        self.digest = hashlib.sha256()
+        self.columns: list[str] = []
+        self.dtypes: list[str] = []
+        self.names: list[str] = []
+        self.dropped: list[str] = []
+        self.mean, self.scale, self.filling, self.missing = (np.empty(0) for _ in range(4))
+        self._head: list[np.ndarray] = []
+        self._sample: list[np.ndarray] = []
+
+    def take(self, block: Inputs) -> None:
+        """Adds the next inputs, whose arrays it uses up.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        train = block.x_parts[0]
+        self.columns += block.names
+        self.dtypes += block.dtypes
+        self._head.append(train[:HEAD].copy())
+        varies = varying(train)
+        self.dropped += [name for name, kept in zip(block.names, varies, strict=True) if not kept]
+        names = [name for name, kept in zip(block.names, varies, strict=True) if kept]
+        if not names:
+            return
+        x_parts = block.x_parts if varies.all() else [np.ascontiguousarray(x[:, varies]) for x in block.x_parts]
+        self.names += names
+        self.digest.update(repr((names, self.classes)).encode())
+        feed(self.digest, x_parts)
+        self.missing = np.append(self.missing, _missing(x_parts))
+        refuse_gaps(x_parts, names, self.given, self.impute)
+        self._sample.append(x_parts[0][self._sampled])
+        mean, scale, filling = standardise(x_parts, names, self.given, self.impute)
+        self.mean, self.scale = np.append(self.mean, mean), np.append(self.scale, scale)
+        self.filling = np.append(self.filling, filling)
+        for table, x in zip(self._tables, x_parts, strict=True):
+            table.add(x)
+
+    @property
+    def head(self) -> np.ndarray:
+        """A few raw rows of the training part, (rows, columns)."""
+        return np.hstack(self._head)
+
+    @property
+    def sample(self) -> np.ndarray:
+        """Some more of them, of the inputs that vary, (rows, F); NaN where a value is missing."""
+        return np.hstack(self._sample)
+
+    def tensors(self) -> list[np.ndarray]:
+        """The rows of each part, standardised and without gaps, (rows, F) float32."""
+        return [table.closed() for table in self._tables]
+
+
+class Table:
+    """An array (rows, columns) of float32 that columns are added to, so that there is never a second one.
+
+    Args:
+        rows: how many it has.
+        columns: for so many there is room; of more, all of it is copied once.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._array = np.empty((rows, columns), np.float32)
+        self._columns = 0
+
+    def add(self, x: np.ndarray) -> None:
+        """Adds columns on the right."""
+        columns = self._columns + x.shape[1]
+        if columns > self._array.shape[1]:
+            wider = np.empty((len(x), max(columns, self._array.shape[1] * 3 // 2)), np.float32)
+            wider[:, : self._columns] = self._array[:, : self._columns]
+            self._array = wider
+        self._array[:, self._columns : columns] = x
+        self._columns = columns
+
+    def closed(self) -> np.ndarray:
+        """The columns that were added, closed up in place: nothing can be added after that."""
+        rows, room = self._array.shape
+        if room > self._columns:
+            flat, columns = self._array.reshape(-1), self._columns
+            for block in row_blocks(rows):
+                flat[block.start * columns : block.stop * columns] = self._array[block, :columns].flatten()
+            self._array = flat[: rows * columns].reshape(rows, columns)
+        return self._array
 
 
 def varying(x: np.ndarray) -> np.ndarray:
@@ -66,10 +181,14 @@ def standardise(
     return mean, scale, filling
 
 
-def fingerprint(names: object, arrays: Sequence[np.ndarray]) -> str:
-    """A SHA-256 over names and arrays, their shapes included."""
-    digest = hashlib.sha256(repr(names).encode())
+def feed(digest: "hashlib._Hash", arrays: Iterable[np.ndarray]) -> None:
+    """Takes arrays into a digest, their shapes included."""
     for array in arrays:
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+
+
+def _missing(x_parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The share of missing values of each column."""
+    gaps: np.ndarray = sum(np.isnan(x).sum(axis=0) for x in x_parts)  # type: ignore[assignment]
+    return gaps / sum(len(x) for x in x_parts)

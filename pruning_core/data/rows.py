@@ -13,7 +13,7 @@ from pruning_core.data.encode import encode_labels
 from pruning_core.data.readers import Column, Lists, read_columns
 from pruning_core.data.sources import OpenFile
 from pruning_core.data.spec import DataSpec
-from pruning_core.data.split import PARTS, ByFiles, Fractions, Labels, Split, check_parts
+from pruning_core.data.split import PARTS, ByFiles, Fractions, Grouped, Labels, Split, check_parts
 from pruning_core.data.wording import hint
 
 
@@ -56,7 +56,8 @@ class Roles:
 class Rows:
     """The rows that the cut keeps, numbered through all files.
 
-    ``kept`` are the row numbers in each file, None for all. ``parts`` are the row numbers of each part of the split.
+    ``kept`` are the row numbers in each file, None for all. ``parts`` are the row numbers of each part of the split,
+    ``group`` (rows,) int64 says which rows it keeps together, None where it says nothing of groups.
     """
 
     read: int
@@ -66,6 +67,7 @@ class Rows:
     classes: Sequence[Any]
     weight: np.ndarray | None
     parts: list[np.ndarray]
+    group: np.ndarray | None = None
 
 
 def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Split) -> Rows:
@@ -94,9 +96,10 @@ def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Sp
     labels.check()
     if roles.cut and (empty := np.flatnonzero(np.bincount(labels.codes, minlength=len(classes)) == 0)).size:
         raise roles.cut.refusal(f"must keep rows of every class, and keeps none of {labels.names[empty[0]]!r}")
-    parts = _parts(spec, split, labels, whole, np.repeat([each.part for each in files], counts))
+    parts = _parts(spec, split, labels, whole, np.repeat([each.file.part for each in files], counts))
+    group = split.groups(whole[split.column]) if isinstance(split, Grouped) else None
     weight = None if spec.weight is None else _weights(spec.weight, whole[spec.weight], labels, parts)
-    return Rows(read_count, kept, counts, labels, classes, weight, parts)
+    return Rows(read_count, kept, counts, labels, classes, weight, parts, group)
 
 
 def pick_columns(each: OpenFile, picks: Sequence[Pick]) -> Iterator[tuple[Pick, Column]]:

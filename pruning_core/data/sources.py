@@ -1,7 +1,7 @@
-"""Which files a source names: paths, globs, URLs, the tree or group behind a colon, files by class and by part."""
+"""Which files a source names: paths, globs, URLs, the tree or group behind a colon, files by class."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,15 +17,14 @@ GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file and its columns, and which part of the split its rows belong to where files make the split."""
+    """A file and its columns."""
 
     file: FileSource
     columns: Columns
-    part: int = 0
 
 
-def open_source(source: Paths | Mapping[str, Paths], folder: Path, key: str = "data.source") -> list[OpenFile]:
-    """Every file of a source, opened: of several classes in the sorted order of their names.
+def find_files(source: Paths | Mapping[str, Paths], folder: Path, key: str = "data.source") -> list[FileSource]:
+    """Every file of a source: of several classes in the sorted order of their names.
 
     Args:
         source: as in `DataSpec`.
@@ -33,16 +32,25 @@ def open_source(source: Paths | Mapping[str, Paths], folder: Path, key: str = "d
         key: of the study file, for messages.
 
     Raises:
-        DataError: a file is missing, named twice, or cannot be read.
+        DataError: a file is missing or named twice.
     """
     if isinstance(source, str) and source in NAMED_SETS and key == "data.source":
-        return [OpenFile(FileSource(source, source), NAMED_SETS[source]())]
+        return [FileSource(source, source)]
     files = list(_files(source, folder, key))
     refuse_twice(files)
-    return [OpenFile(file, open_columns(file)) for file in files]
+    return files
 
 
-def refuse_twice(files: list[FileSource]) -> None:
+def open_file(file: FileSource) -> OpenFile:
+    """Opens a file, or the named set that stands in place of one.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return OpenFile(file, NAMED_SETS[file.where]() if file.where in NAMED_SETS else open_columns(file))
+
+
+def refuse_twice(files: Sequence[FileSource]) -> None:
     """Refuses a file that is named in two places."""
     seen: dict[tuple[str, str], FileSource] = {}
     for file in files:

@@ -63,9 +63,13 @@ class Grouped:
     column: str
     fractions: tuple[float, ...]
 
+    def groups(self, values: Column) -> np.ndarray:
+        """The number of each row's group, (rows,) int64."""
+        return _distinct(values, f"data.split.group = {self.column!r}")[1].astype(np.int64)
+
     def parts(self, labels: Labels, seed: int, values: Column) -> list[np.ndarray]:
         """Row numbers of each part: the largest group first, each to where its classes are wanted most."""
-        _, groups = _distinct(values, f"data.split.group = {self.column!r}")
+        groups = self.groups(values)
         count = int(groups.max(initial=-1)) + 1
         classes = len(labels.names)
         sizes = np.bincount(groups * classes + labels.codes, minlength=count * classes).reshape(count, classes)

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pruning_core.config import TrialConfig
-from pruning_core.data import DataError
+from pruning_core.data import DataError, Progress
 from pruning_core.history import QUANTITIES
 from pruning_core.training import Training, train
 from search.record.known_runs import OUTPUT, PARENT, SEARCH
 from search.record.store import LoggedRun, Store
 from search.record.summary import read_arrays
+from search.stores.addresses import cache_folder
 from search.study import Study, StudyError
 from search.study.entries import HOMES, check_hyperparameter
 from search.study.errors import sentence
@@ -163,14 +164,19 @@ def vary(recorded: RecordedTrial, overrides: Sequence[str]) -> RecordedTrial:
     return replace(recorded, study=study, config=config, seeds=seeds, last_epoch=None, result={}, history={})
 
 
-def start(recorded: RecordedTrial) -> Training:
+def start(recorded: RecordedTrial, output: Path | None = None, progress: Progress = lambda share: None) -> Training:
     """Prepares the training of a recorded trial, with as many threads as it had.
+
+    Args:
+        recorded: the trial.
+        output: the folder of results in which large data is kept prepared, if it shall be.
+        progress: is told how much of the data has been read.
 
     Raises:
         StudyError: the data cannot be read any more, or has changed.
     """
     try:
-        data = recorded.study.load_data()
+        data = recorded.study.load_data(cache_folder(output) if output else None, progress)
     except DataError as error:
         source = recorded.study.data.source
         moved = recorded.study.data.target is not None and isinstance(source, str) and not Path(source).is_file()
@@ -202,7 +208,7 @@ def from_checkpoint(recorded: RecordedTrial, output: Path) -> Training | None:
         for checkpoint in read_checkpoints(folder, "cpu"):
             if not isinstance(checkpoint, Checkpoint) or checkpoint.result != recorded.result:
                 continue
-            run = start(recorded)
+            run = start(recorded, output)
             with suppress(KeyError):  # an older version wrote it
                 run.load_state_dict(checkpoint.training)
                 return run

@@ -79,6 +79,11 @@ def places(output: Path, storage: str | None, tracking_uri: str | None) -> Place
     return Places(output, storage, tracking_uri)
 
 
+def cache_folder(output: Path | str) -> Path:
+    """Where a folder of results keeps the tensors of large data."""
+    return Path(output).absolute() / "data"
+
+
 def without_password(text: str) -> str:
     """A text with the passwords of the addresses in it starred out."""
     return re.sub(r"//([^:/@]*):[^@/]*@", r"//\1:***@", text)

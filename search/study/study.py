@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from pruning_core.config import TrialConfig
-from pruning_core.data import Dataset, check_keep, load_dataset
+from pruning_core.data import Dataset, Progress, check_keep, load_dataset
 from pruning_core.hyperparameters import Choices, Range
 from pruning_core.metrics import Metric, metric_for
 from pruning_core.strategies import STRATEGIES
@@ -167,13 +167,18 @@ class Study(Section):
         except ValidationError as error:
             raise StudyError(sentence(error)) from None
 
-    def load_data(self) -> Dataset:
+    def load_data(self, cache: Path | None = None, progress: Progress = lambda share: None) -> Dataset:
         """The study's data. A relative path in `data` counts from the working directory here.
 
+        Args:
+            cache: a folder in which the tensors of large data are kept for the next time.
+            progress: is told which share of it has been read.
+
         Raises:
-            pruning_core.datasets.DataError: the data cannot be used.
+            pruning_core.data.DataError: the data cannot be used.
         """
-        data = load_dataset(folder=Path(), **self.data.model_dump(exclude={"keep"}))
+        keys = self.data.model_dump(exclude={"keep"})
+        data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)
         self.check(data)
         return data
 

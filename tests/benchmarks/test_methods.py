@@ -49,6 +49,26 @@ def test_the_cheap_methods_see_nothing_but_the_training_part(name: str, data: Da
         assert len(set(chosen)) == keep
 
 
+@pytest.mark.parametrize("name", [*CHEAP, *TRAINED])
+def test_rows_count_by_their_weight(name: str, data: Dataset) -> None:
+    """In the second half of the rows other inputs tell the classes apart."""
+
+    def halves(part: Part, heavy: int) -> Part:
+        turned = part.x[:, torch.arange(11, -1, -1)]
+        weight = torch.tensor([0.01, 0.01]).index_fill(0, torch.tensor(heavy), 1.0).repeat_interleave(len(part.y))
+        return Part(torch.cat([part.x, turned]), part.y.repeat(2), weight)
+
+    for heavy, expected in ((0, [0, 1, 2]), (1, [9, 10, 11]))[name in TRAINED :]:
+        weighted = replace(data, train=halves(data.train, heavy), validation=halves(data.validation, heavy))
+        assert (CHEAP | TRAINED)[name](weighted, 3) == expected
+
+
+@pytest.mark.parametrize("name", ["mutual information", "random forest"])
+def test_weights_that_are_all_alike_change_nothing(name: str, data: Dataset) -> None:
+    alike = replace(data, train=replace(data.train, weight=torch.full((len(data.train.y),), 0.3)))
+    assert CHEAP[name](alike, 5) == CHEAP[name](data, 5)
+
+
 def test_stochastic_gates_are_noisy_in_training_only() -> None:
     pruner = methods.StochasticGates(4, 2, initial_weight=0.25)
     torch.manual_seed(0)

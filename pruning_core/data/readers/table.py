@@ -45,7 +45,8 @@ class FileSource:
     """A file to read.
 
     ``where`` is its path or an fsspec URL, ``inner`` what lies behind the colon (a tree, a group), ``given`` what the
-    study file calls it under ``key``, and ``label`` the class of its rows where the source says it.
+    study file calls it under ``key``, ``label`` the class of its rows where the source says it, and ``part`` the part
+    of the split that they lie in where files make the split.
     """
 
     where: str
@@ -53,6 +54,7 @@ class FileSource:
     inner: str = ""
     key: str = "data.source"
     label: str | None = None
+    part: int = 0
 
     def __str__(self) -> str:
         return f"{self.key} = {self.given!r}"
