@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,12 +26,14 @@ class Inputs:
 
     ``x_parts`` are the raw values of each part, (rows, F) float64, NaN where one is missing.
 
-    ``dtypes`` are the columns' types in pandas' words.
+    ``dtypes`` are the columns' types in pandas' words. ``restated`` are columns of text that say no more than the class
+    that their file was given, and are no inputs.
     """
 
     names: list[str]
     dtypes: list[str]
     x_parts: list[np.ndarray]
+    restated: tuple[str, ...] = ()
 
 
 def read_inputs(
@@ -123,17 +125,29 @@ class _Filling:
                 f"data.source = {given!r} must have the same columns in all files, and {some(both)} is text in some "
                 "only"
             )
-        names = list(self.position)
-        if not self.text:
-            return Inputs(names, self.dtypes, self.x_parts)
+        restated = self._restated()
+        names = [name for name in self.position if name not in restated]
+        text = [name for name in self.text if name not in restated]
+        if not text:
+            kept = [self.position[name] for name in names]
+            x_parts = [x[:, kept] for x in self.x_parts] if restated else self.x_parts
+            return Inputs(names, [self.dtypes[i] for i in kept], x_parts, restated)
         if self.spec.encode is None:
-            text = list(self.text)
             first = self._first_text(text[0])
             example = f" ({text[0]} begins with {first!r})" if first is not None else ""
             raise DataError(
                 f"data.source = {given!r} must have numeric feature columns only, unlike {some(text)}{example}"
             )
-        return self._encoded(names)
+        return replace(self._encoded(names), restated=restated)
+
+    def _restated(self) -> tuple[str, ...]:
+        """Text that nobody asked for and that has a single value in each class, where files have classes."""
+        if not self.spec.by_class or self.spec.features is not None:
+            return ()
+        codes = np.concatenate([self.rows.labels.codes[part] for part in self.rows.parts])
+        classes = [codes == c for c in range(len(self.rows.labels.names))]
+        columns = {name: np.concatenate(parts) for name, parts in self.text.items()}
+        return tuple(name for name, values in columns.items() if all(len({*values[mine]}) == 1 for mine in classes))
 
     def _first_text(self, name: str) -> str | None:
         rows = np.concatenate(self.rows.parts)
@@ -142,7 +156,8 @@ class _Filling:
 
     def _encoded(self, names: Sequence[str]) -> Inputs:
         pieces: list[tuple[list[str], list[str], list[np.ndarray]]] = []
-        for position, name in enumerate(names):
+        for name in names:
+            position = self.position[name]
             if name in self.text:
                 inputs, parts = one_hot(name, self.text[name])
                 pieces.append((inputs, ["float64"] * len(inputs), parts))

@@ -176,6 +176,7 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         *label_warnings(train.x.numpy(), y_parts[0], names),
         *shared_warnings(train.x.numpy(), test.x.numpy()),
         *_negative(spec.weight, rows.weight),
+        *_restated(prepared.restated),
     ]
     source = Source(
         given=prepared.given,
@@ -216,6 +217,13 @@ def _negative(name: str | None, weight: np.ndarray | None) -> list[str]:
         f"the weight {name} is negative in {int(negative.sum())} of {len(weight)} rows, {share:.3g} % of the sum: "
         "they count as they are in scores, and are left out of training"
     ]
+
+
+def _restated(columns: Sequence[str]) -> list[str]:
+    """A warning about text that says no more than the class."""
+    if not columns:
+        return []
+    return [f"text with a single value in each class is no input: {some(columns)}"]
 
 
 def _left_out(dropped: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ class Preparation:
         columns, dtypes: all inputs of the source.
         names: the F inputs that vary in the training part.
         dropped: the others.
+        restated: columns of text that only say the class, see `Inputs`.
         mean, scale, filling: of each input, see `standardise`.
         missing: the share of values that each lacks.
         digest: a SHA-256 over the names and the raw values of each block, their shapes included. Data that is not
@@ -44,6 +45,7 @@ class Preparation:
         self.dtypes: list[str] = []
         self.names: list[str] = []
         self.dropped: list[str] = []
+        self.restated: list[str] = []
         self.mean, self.scale, self.filling, self.missing = (np.empty(0) for _ in range(4))
         self._head: list[np.ndarray] = []
         self._sample: list[np.ndarray] = []
@@ -57,6 +59,7 @@ class Preparation:
         train = block.x_parts[0]
         self.columns += block.names
         self.dtypes += block.dtypes
+        self.restated += block.restated
         self._head.append(train[:HEAD].copy())
         varies = varying(train)
         self.dropped += [name for name, kept in zip(block.names, varies, strict=True) if not kept]

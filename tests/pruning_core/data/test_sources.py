@@ -108,3 +108,27 @@ def test_labels_of_two_kinds_are_refused(folder: Path) -> None:
 
 def test_a_single_file_keeps_its_name(folder: Path) -> None:
     assert load(frame(), folder).name == "table.csv"
+
+
+@pytest.mark.parametrize("values", [("s", "b"), ("one", "one")], ids=["the class", "constant"])
+def test_text_that_only_says_the_class_is_left_out_with_a_warning(values: tuple[str, str], tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    for name, label in zip(("signal", "background"), values, strict=True):
+        frame = pd.DataFrame(numbers.normal(size=(30, 2)), columns=["pt", "eta"])
+        frame.insert(1, "Label", label)
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    source = {"signal": "signal.csv", "background": "background.csv"}
+    data = load_dataset(source, folder=tmp_path)
+    assert data.feature_names == ("pt", "eta")
+    assert data.warnings == ["text with a single value in each class is no input: Label"]
+    assert data.fingerprint == load_dataset(source, folder=tmp_path, exclude=("Label",)).fingerprint
+    with pytest.raises(DataError, match="numeric feature columns only, unlike Label"):
+        load_dataset(source, folder=tmp_path, features=("pt", "eta", "Label"))
+
+
+def test_text_with_two_values_in_a_class_is_still_refused(tmp_path: Path) -> None:
+    for name in ("signal", "background"):
+        frame = pd.DataFrame({"pt": np.arange(9.0), "eta": np.arange(9.0) ** 2, "channel": ["ee", "mumu", "ee"] * 3})
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(DataError, match="numeric feature columns only, unlike channel"):
+        load_dataset({"signal": "signal.csv", "background": "background.csv"}, folder=tmp_path)
