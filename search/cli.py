@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from search.record.replay import RecordedTrial
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+MOVED = "where the data lies now: its file, or the folder of its files"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("run_id", metavar="RUN_ID", help="of the trial in MLflow; `deeppp ui` shows it")
         command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
         command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
-        command.add_argument("--data", type=Path, metavar="PATH", help="where the trial's data file lies now")
+        command.add_argument("--data", type=Path, metavar="PATH", help=MOVED)
         return command
 
     command = add_for_run("replay", replay, "train a recorded trial again in this process: the same numbers")
@@ -124,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
     command.add_argument("--storage", metavar="URL", help="of Optuna (default: a database in DIR)")
     command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
-    command.add_argument("--data", type=Path, metavar="PATH", help="where the study's data file lies now")
+    command.add_argument("--data", type=Path, metavar="PATH", help=MOVED)
     command.add_argument("--to", type=Path, metavar="FILE", help="the page (default: DIR/reports/NAME.html)")
 
     command = add("ui", ui, "open the MLflow UI on what DIR holds, on 127.0.0.1")

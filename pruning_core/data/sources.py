@@ -61,6 +61,16 @@ def refuse_twice(files: Sequence[FileSource]) -> None:
         seen[place] = file
 
 
+def without_inner(address: str) -> tuple[str, str]:
+    """The file of an address, and the tree or group behind the colon.
+
+    >>> without_inner("runs/a.root:Events"), without_inner("a.csv")
+    (('runs/a.root', 'Events'), ('a.csv', ''))
+    """
+    match = INNER.fullmatch(address)
+    return (match.group(1), match.group(2)) if match else (address, "")
+
+
 def _files(source: Paths | Mapping[str, Paths], folder: Path, key: str) -> Iterator[FileSource]:
     if not isinstance(source, Mapping):
         yield from _addressed(source, folder, key, None)
@@ -81,9 +91,7 @@ def _addressed(paths: Paths, folder: Path, key: str, label: str | None) -> Itera
 
 def _found(address: str, folder: Path, key: str, label: str | None) -> Iterator[FileSource]:
     """The files behind one address: more than one only where it is a glob."""
-    path, inner = address, ""
-    if not (folder / address).is_file() and (match := INNER.fullmatch(address)):
-        path, inner = match.groups()
+    path, inner = (address, "") if (folder / address).is_file() else without_inner(address)
     where = path if REMOTE in path else str(folder / path)
     if kind_of(path) is None and not GLOB.search(path):
         *types, last = READERS

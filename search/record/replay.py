@@ -30,6 +30,7 @@ from search.study import Study, StudyError
 from search.study.entries import HOMES, check_hyperparameter
 from search.study.errors import sentence
 from search.study.files import parse_override
+from search.study.paths import are_there, moved
 from search.trials.checkpoint import Checkpoint, read_checkpoints, search_folder, trial_folder
 
 CLOCK = ("seconds", "replica_epochs_per_second")
@@ -131,8 +132,8 @@ def _config(params: Mapping[str, str], run_id: str) -> TrialConfig:
 
 
 def move_data(recorded: RecordedTrial, path: Path) -> RecordedTrial:
-    """The same trial, whose data now lies elsewhere."""
-    return replace(recorded, study=_with_data(recorded.study, source=str(path.resolve())))
+    """The same trial, whose data now lies elsewhere, see `moved`."""
+    return replace(recorded, study=_with_data(recorded.study, **moved(recorded.study.data.model_dump(), path)))
 
 
 def _with_data(study: Study, **changes: object) -> Study:
@@ -178,9 +179,8 @@ def start(recorded: RecordedTrial, output: Path | None = None, progress: Progres
     try:
         data = recorded.study.load_data(cache_folder(output) if output else None, progress)
     except DataError as error:
-        source = recorded.study.data.source
-        moved = recorded.study.data.target is not None and isinstance(source, str) and not Path(source).is_file()
-        raise StudyError(f"{error}{'; --data PATH says where it is now' if moved else ''}") from None
+        hint = "" if are_there(recorded.study.data.model_dump()) else "; --data PATH says where it is now"
+        raise StudyError(f"{error}{hint}") from None
     if data.fingerprint != recorded.fingerprint:
         raise StudyError(
             f"data.source = {recorded.study.data.source!r} must hold the data that {recorded.name} was trained on "

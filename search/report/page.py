@@ -21,8 +21,8 @@ from search.report import sections as report_sections
 from search.report.blocks import Section, render
 from search.report.findings import data_name, opening
 from search.report.search_record import SearchRecord, read_search
-from search.stores.addresses import Stored
-from search.study import Study, StudyError
+from search.stores.addresses import Stored, cache_folder
+from search.study import Study, StudyError, paths
 from search.trials.estimate import count
 
 Say = Callable[[str], None]
@@ -36,7 +36,7 @@ def write_report(
     Args:
         name: of a study, for its latest search, or of a search.
         stored: where the search's results are.
-        data_file: where the study's data lies now, if it was moved.
+        data_file: where the study's data lies now, if it was moved: its file, or the folder above all of its files.
         to: the page; None stands for `output`/reports/LABEL.html.
         say: is told what is going on, line by line.
 
@@ -55,7 +55,7 @@ def write_report(
     say(f"{search.label}: {count(len(search.trials), 'trial')} of {', '.join(search.strategies)}")
     if not search.finished:
         say("the search is not finished: the report shows what there is so far")
-    data, why = _load_data(search, data_file)
+    data, why = _load_data(search, data_file, output)
     if why:
         say(f"no comparison with other networks: {why}")
     with tempfile.TemporaryDirectory() as name_of_folder:
@@ -88,13 +88,13 @@ class Data(NamedTuple):
     why: str
 
 
-def _load_data(search: SearchRecord, moved: Path | None) -> tuple[Dataset | None, str]:
+def _load_data(search: SearchRecord, moved: Path | None, output: Path) -> tuple[Dataset | None, str]:
     """The data of the search if it is still there and the same, else why not."""
     document = search.study
     if moved:
-        document = {**document, "data": {**document["data"], "source": str(moved.resolve())}}
+        document = {**document, "data": paths.moved(document["data"], moved)}
     try:
-        data = Study.model_validate(document).load_data()
+        data = Study.model_validate(document).load_data(cache_folder(output))
     except (DataError, StudyError, ValidationError) as error:
         return None, str(error).splitlines()[0]
     if data.fingerprint != search.tags.get("fingerprint"):

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pruning_core.config import TrialConfig
 from search.study.entries import HOMES, searchable
 from search.study.errors import StudyError, sentence, show
+from search.study.paths import from_folder
 from search.study.sections import Section
 from search.study.study import Study
 
@@ -118,27 +119,11 @@ def read_study(document: Mapping[str, Any], folder: Path = Path(), text: str = "
     document = dict(document)
     data = document.get("data")
     if isinstance(data, dict):
-        data = document["data"] = dict(data)
-        if "source" in data:
-            data["source"] = _from_folder(data["source"], folder)
-        split = data.get("split")
-        if isinstance(split, dict) and set(split) == {"validation", "test"}:
-            data["split"] = _from_folder(split, folder)
+        document["data"] = from_folder(data, folder)
     try:
         return Study.read(document, text)
     except ValidationError as error:
         raise StudyError(_what_is_wrong(error)) from None
-
-
-def _from_folder(source: Any, folder: Path) -> Any:
-    """The same files from anywhere: a relative path counts from the study file's folder."""
-    if isinstance(source, dict):
-        return {label: _from_folder(paths, folder) for label, paths in source.items()}
-    if isinstance(source, list):
-        return [_from_folder(path, folder) for path in source]
-    if not isinstance(source, str) or "://" in source or not set(source) & set("./*?"):
-        return source
-    return str((folder / source).resolve())
 
 
 def _what_is_wrong(error: ValidationError) -> str:
