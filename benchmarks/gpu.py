@@ -24,7 +24,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.arithmetic import Shape, best_seconds
-from pruning_core.data import Part
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
 from pruning_core.metrics import BESIDE, measure
 from pruning_core.networks import GatedMLP
@@ -57,9 +56,10 @@ def epoch_seconds(replicas: int, device: str, seconds: float) -> float:
     """The shortest epoch of the inner loop with its two evaluations."""
     generator = torch.Generator().manual_seed(0)
 
-    def part(rows: int) -> Part:
+    def part(rows: int) -> Any:
         x = torch.randn(rows, SHAPE.features, generator=generator)
-        return Part(x, torch.randint(SHAPE.classes, (rows,), generator=generator)).to(device)
+        y = torch.randint(SHAPE.classes, (rows,), generator=generator)
+        return SimpleNamespace(x=x.to(device), y=y.to(device), weight=None)
 
     train, validation = part(STEPS * SHAPE.batch), part(VALIDATION_ROWS)
     stacked = Replicas(

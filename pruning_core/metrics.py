@@ -7,13 +7,15 @@ Legend: R replicas, B rows, C classes, K signal efficiencies.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from pruning_core.data import DataError, Dataset
 from pruning_core.tasks import answers
+
+if TYPE_CHECKING:
+    from pruning_core.data import Dataset
 
 SIGNAL_EFFICIENCY = 0.5
 
@@ -67,14 +69,15 @@ def weights_by_class(y_B: Tensor, classes: int, weight_B: Tensor | None = None) 
 class Metric(ABC):
     """A measure of how good answers are, and how its values are written.
 
-    `name` is what stands behind `pruned_` and `full_` everywhere, `label` what stands in pictures. `factor`, `digits`,
-    `sign` and `apart` write a value (0.961 -> `96.1 %`) and a difference of two (`0.4 points`). `most` is the largest
-    possible value.
+    `name` is what stands behind `pruned_` and `full_` everywhere, `label` what stands in pictures. `of_each_class` says
+    that the value stays the same when all rows of a class count twice. `factor`, `digits`, `sign` and `apart` write a
+    value (0.961 -> `96.1 %`) and a difference of two (`0.4 points`). `most` is the largest possible value.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     needs_logits: ClassVar[bool] = False
+    of_each_class: ClassVar[bool] = True
     factor: ClassVar[float] = 100.0
     digits: ClassVar[int] = 1
     sign: ClassVar[str] = " %"
@@ -107,6 +110,7 @@ class Accuracy(Metric):
 
     name = "accuracy"
     label = "accuracy"
+    of_each_class = False
 
     def of(self, answers: Answers) -> Tensor:
         return answers.right_RC.sum(1) / answers.sum_C.sum()
@@ -179,33 +183,6 @@ BESIDE = (ACCURACY, BalancedAccuracy())
 """What is always measured, whatever a search maximises."""
 
 
-def metric_for(name: str, data: Dataset, signal_efficiency: float = SIGNAL_EFFICIENCY) -> Metric:
-    """A metric as it is measured on a data set.
-
-    Args:
-        name: one of `METRICS`.
-        data: with two classes and a signal, if the metric needs them.
-        signal_efficiency: at which the rejection is measured.
-
-    Raises:
-        DataError: the metric needs two classes, or `data.signal`.
-    """
-    kind = METRICS[name]
-    if kind is not Rejection:
-        return kind()
-    classes = data.class_names
-    if len(classes) != 2:
-        raise DataError(
-            f"search.objective = pruned_rejection needs data of two classes, and {data.name} has {len(classes)}"
-        )
-    if data.signal is None:
-        raise DataError(
-            f"data.signal is missing: for search.objective = pruned_rejection it must name the class that is the "
-            f"signal, {classes[0]!r} or {classes[1]!r}"
-        )
-    return Rejection(signal_efficiency, classes.index(data.signal))
-
-
 def auc(scores_RB: Tensor, signal_B: Tensor, weight_B: Tensor | None = None) -> Tensor:
     """The area under the ROC curve of each replica, (R,) in float64.
 
@@ -254,7 +231,7 @@ def background_efficiency(
     return torch.lerp(leaked_RB.gather(1, before_RK), leaked_RB.gather(1, after_RK), share_RK)
 
 
-def signal_class(data: Dataset) -> int | None:
+def signal_class(data: "Dataset") -> int | None:
     """The index of the class that counts as signal: the one that the data names, else the last of two."""
     if len(data.class_names) != 2:
         return None

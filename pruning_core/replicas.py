@@ -9,16 +9,19 @@ for rounding).
 import copy
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from pruning_core.data import Part
 from pruning_core.dropout import ReplicaDropout, use_replica_dropout
 from pruning_core.metrics import Answers, right_by_class, weights_by_class
 from pruning_core.networks import Backward, StackedForward
 from pruning_core.pruner import hard_mask, named_pruners
+
+if TYPE_CHECKING:
+    from pruning_core.data import Part
 
 EVALUATION_ELEMENTS = 2**20  # a quarter as many do not use a core fully, four times as many leave its cache
 
@@ -199,7 +202,7 @@ class Replicas(StackedNetwork):
         )
 
     @torch.no_grad()
-    def answers(self, part: Part, pruned: bool, with_logits: bool = False) -> Answers:
+    def answers(self, part: "Part", pruned: bool, with_logits: bool = False) -> Answers:
         """What the replicas say of the rows of a part, from which every metric follows.
 
         Args:

@@ -165,7 +165,7 @@ class TrialDisplay:
             pruned = result[f"pruned_{metric.name}"]
             value = metric().text(pruned["mean"], pruned["std"])
             console.print(
-                f"pruned {metric.name.replace('_', ' ')}".ljust(19) + f"{value} (validation, mean ± std over seeds)"
+                f"pruned {metric.name.replace('_', ' ')}".ljust(26) + f"{value} (validation, mean ± std over seeds)"
             )
         console.print(f"most often kept           {kept}")
         console.print(

@@ -27,6 +27,7 @@ from search.study.objectives import SCORES, SPEED, objectives
 from search.study.samplers import SAMPLERS
 
 T = TypeVar("T")
+AS_THEY_ARE = "none"
 Addresses = str | tuple[str, ...]
 
 
@@ -96,7 +97,11 @@ class Data(Section):
     )
     exclude: tuple[str, ...] = Field((), description="names and globs of columns that are no inputs")
     weight: str | None = Field(None, description="the column with the weights of the rows")
-    class_weight: str | None = Field(None, description="balanced makes all classes count alike in training")
+    class_weight: str | None = Field(
+        None,
+        description="balanced makes all classes count alike in training, none as their rows do; null decides by the "
+        "objective",
+    )
     missing: tuple[float, ...] = Field((), description="numbers that stand for a missing value")
     impute: str | None = Field(None, description="mean or median fills missing values; null refuses them")
     encode: str | None = Field(None, description="onehot makes an input of each category of text; null refuses text")
@@ -133,7 +138,9 @@ class Data(Section):
     @field_validator("impute", "encode", "class_weight")
     @classmethod
     def _one_of(cls, name: str | None, info: ValidationInfo) -> str | None:
-        allowed = {"impute": IMPUTE, "encode": ENCODE, "class_weight": CLASS_WEIGHT}[str(info.field_name)]
+        allowed = {"impute": IMPUTE, "encode": ENCODE, "class_weight": (*CLASS_WEIGHT, AS_THEY_ARE)}[
+            str(info.field_name)
+        ]
         if name not in (None, *allowed):
             raise ValueError(f"must be {', '.join(map(repr, allowed))} or null")
         return name

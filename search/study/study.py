@@ -18,12 +18,12 @@ from pydantic import (
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, Progress, check_keep, load_dataset
 from pruning_core.hyperparameters import Choices, Range
-from pruning_core.metrics import Metric, metric_for
+from pruning_core.metrics import METRICS, Metric
 from pruning_core.strategies import STRATEGIES
 from search.study.entries import Entry, check_hyperparameter, parse_entry, plain_entry
 from search.study.errors import StudyError, sentence
-from search.study.objectives import metric_name
-from search.study.sections import Data, Network, Resources, Search, Section, Training, one_of
+from search.study.objectives import metric_for, metric_name
+from search.study.sections import AS_THEY_ARE, Data, Network, Resources, Search, Section, Training, one_of
 from search.study.space import Point, Space
 
 StrategyName = Annotated[str, AfterValidator(one_of(STRATEGIES))]
@@ -177,10 +177,18 @@ class Study(Section):
         Raises:
             pruning_core.data.DataError: the data cannot be used.
         """
-        keys = self.data.model_dump(exclude={"keep"})
+        keys = self.data.model_dump(exclude={"keep"}) | {"class_weight": self.class_weight}
         data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)
         self.check(data)
         return data
+
+    @property
+    def class_weight(self) -> str | None:
+        """How classes count in training: where the study leaves it open, alike if they do in what it maximises."""
+        given = self.data.class_weight
+        if given is None and METRICS[metric_name(self.search.score)].of_each_class:
+            return "balanced"
+        return None if given == AS_THEY_ARE else given
 
     def check(self, data: Dataset) -> None:
         """Refuses data that this study cannot be about.

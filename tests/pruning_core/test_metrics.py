@@ -1,6 +1,5 @@
 """Metrics: the values of scikit-learn, with weights and ties; and what formulas.md says where scikit-learn refuses."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 from pruning_core import TrialConfig, load_dataset, train
-from pruning_core.data import DataError, Dataset
+from pruning_core.data import Dataset
 from pruning_core.metrics import (
     ACCURACY,
     AUC,
@@ -21,7 +20,6 @@ from pruning_core.metrics import (
     Rejection,
     auc,
     background_efficiency,
-    metric_for,
     right_by_class,
     weights_by_class,
 )
@@ -170,11 +168,3 @@ def test_a_checkpoint_from_before_a_metric_is_gone_on_with(cancer: Dataset) -> N
     list(second)
     assert np.isnan(second.history.array("pruned_auc")[0]).all()
     assert np.isfinite(second.history.array("pruned_auc")[1:]).all()
-
-
-def test_a_rejection_needs_a_signal_of_two_classes(cancer: Dataset) -> None:
-    with pytest.raises(DataError, match=r"data\.signal is missing: .* 'benign' or 'malignant'"):
-        metric_for("rejection", cancer)
-    assert metric_for("rejection", replace(cancer, signal="benign"), 0.3) == Rejection(0.3, signal=0)
-    with pytest.raises(DataError, match="data of two classes, and several has 3"):
-        metric_for("rejection", replace(cancer, name="several", class_names=("a", "b", "c"), signal="a"))
