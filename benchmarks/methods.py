@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig
+from pruning_core.config import USUAL_BATCH, TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.metrics import ACCURACY
 from pruning_core.networks import GatedMLP
@@ -119,7 +119,7 @@ def by_stochastic_gates(data: Dataset, keep: int, config: TrialConfig) -> list[i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(GATE_EPOCHS):
-            for rows_RB in random.permutations(len(y)).split(config.batch_size or LARGEST_DEFAULT_BATCH, dim=1):
+            for rows_RB in random.permutations(len(y)).split(config.batch_size or USUAL_BATCH, dim=1):
                 open_R = torch.special.ndtr(gates_RN / GATE_NOISE).mean(1)
                 logits_RBC, weight_RB = replicas.logits(x[rows_RB]), None if weight is None else weight[rows_RB]
                 classification_R = cross_entropy(logits_RBC, y[rows_RB], config.label_smoothing, weight_RB)

@@ -26,10 +26,12 @@ CHUNK = 250_000
 TELLING = 10
 MIB = 2**20
 
+READERS = ("pandas", "pyarrow.parquet", "uproot", "awkward")
 START = """
-import sys, time
+import importlib, sys, time
 sys.path.insert(0, sys.argv[1])
-import torch, pandas, pyarrow.parquet, uproot, awkward
+for module in sys.argv[4:]:
+    importlib.import_module(module)
 from pathlib import Path
 from benchmarks.scaling import resident
 from pruning_core.config import TrialConfig
@@ -84,14 +86,14 @@ def write_root(path: Path, rows: int, inputs: int) -> None:
 WRITERS: dict[str, Callable[[Path, int, int], None]] = {"parquet": write_parquet, "root": write_root}
 
 
-def started(path: Path, cache: Path) -> dict[str, float]:
-    """Loads a file in a fresh process.
+def started(path: Path, cache: Path, *modules: str) -> dict[str, float]:
+    """Loads a file in a fresh process that has imported these modules beforehand.
 
     Returns:
         The ``seconds`` of the whole process and those of ``loading``, and the bytes of its ``peak`` and ``tensors``.
     """
     begin = time.perf_counter()
-    command = [sys.executable, "-c", START, str(Path(__file__).parents[1]), str(path), str(cache)]
+    command = [sys.executable, "-c", START, str(Path(__file__).parents[1]), str(path), str(cache), *modules]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     loading, peak, tensors = map(float, done.stdout.split())
     return {"seconds": time.perf_counter() - begin, "loading": loading, "peak": peak, "tensors": tensors}
@@ -124,6 +126,7 @@ def shares(path: Path, cache: Path) -> list[dict[str, int]]:
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,
+            logging_level="ERROR",
             object_store_memory=256 * MIB + 4 * size,
         )
         try:
@@ -145,7 +148,7 @@ def measure(folder: Path, rows: int, inputs: int) -> None:
         if not path.exists():
             write(path, rows, inputs)
         with tempfile.TemporaryDirectory(dir=folder) as cache:
-            first, second = started(path, Path(cache)), started(path, Path(cache))
+            first, second = started(path, Path(cache), *READERS), started(path, Path(cache))
             if kind == "parquet":
                 memory = shares(path, Path(cache))
         cells = [

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pruning_core.hyperparameters import Choices, Hyperparameter, Range, search_of, searched_field
 from pruning_core.strategies import STRATEGIES, Fixed, Markov, Plateau, Ratio, Stepped, Strategy
 
-LARGEST_DEFAULT_BATCH = 64
+USUAL_BATCH = 64
 AnyStrategy = TypeVar("AnyStrategy", bound=type[Strategy])
 
 
@@ -59,7 +59,9 @@ class TrialConfig(BaseModel):
 
     hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers of the default network")
     batch_size: int | None = Field(
-        None, ge=1, description="rows per training step, at most; by default 64, or fewer so that an epoch has 8 steps"
+        None,
+        ge=1,
+        description="rows per training step, at most; by default 64, or so many that an epoch has 8 to 400 steps",
     )
     epochs: int = Field(120, ge=1, description="the longest a trial trains")
     settle_epochs: int = Field(

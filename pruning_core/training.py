@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, alpha_strategy
+from pruning_core.config import USUAL_BATCH, TrialConfig, alpha_strategy
 from pruning_core.data import Dataset, Part
 from pruning_core.gate_names import gate_names
 from pruning_core.history import QUANTITIES, STATES, EpochRecord, History, PrunedUnits, PrunerRecord
@@ -27,6 +27,8 @@ from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.strategies import EpochMeans
 
+FEWEST_STEPS, MOST_STEPS, LARGEST_BATCH = 8, 400, 8192
+
 
 def default_device() -> torch.device:
     """`cuda` when there is one, otherwise the CPU."""
@@ -34,8 +36,17 @@ def default_device() -> torch.device:
 
 
 def default_batch(config: TrialConfig, rows: int) -> int:
-    """How many rows a training step takes at most: `batch_size`, or what stands for it where it is None."""
-    return config.batch_size or min(LARGEST_DEFAULT_BATCH, -(-rows // 8))
+    """How many rows a training step takes at most: `batch_size`, or what stands for it where it is None.
+
+    That is 64; of few rows fewer, so that an epoch has 8 steps, and of many more, up to 8,192, so that it has 400:
+    small steps waste the machine on millions of rows. What that costs is measured in benchmarks/README.
+
+    >>> [default_batch(TrialConfig(keep=1), rows) for rows in (100, 5_000, 100_000, 3_500_000)]
+    [13, 64, 250, 8192]
+    """
+    if config.batch_size:
+        return config.batch_size
+    return min(LARGEST_BATCH, -(-rows // FEWEST_STEPS), max(USUAL_BATCH, -(-rows // MOST_STEPS)))
 
 
 def train(

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pruning_core.compaction import Compacted, describe, rebuild
+from pruning_core.data import Dataset
 from pruning_core.progress import best_complete
 from pruning_core.replicas import one_replica
 from pruning_core.training import Training
@@ -93,6 +94,7 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
         "mean": data.mean[compacted.inputs].tolist(),
         "scale": data.scale[compacted.inputs].tolist(),
         "standardisation": "folded into the first layer: feed raw columns, in this order, as float32",
+        **_gaps(recorded.study.data.impute, data, compacted),
         "classes": list(data.class_names),
         "output": "one logit per class",
         "layers": describe(compacted.network),
@@ -122,6 +124,16 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
         f"{parameters} parameters, {100 * accuracy:.1f} % right on validation"
     )
     return Written(columns, summary, *_compare(folder, run, replica, compacted))
+
+
+def _gaps(impute: str | None, data: Dataset, compacted: Compacted) -> dict[str, Any]:
+    """Which numbers stand for a missing value, and what must take the place of one before the network sees the row."""
+    filling = data.mean if data.filling is None else data.filling
+    return {
+        "impute": impute,
+        "missing": [] if data.source is None else list(data.source.missing),
+        "filling": None if impute is None else filling[compacted.inputs].tolist(),
+    }
 
 
 def load_pruned(folder: Path) -> tuple[nn.Sequential, dict[str, Any]]:

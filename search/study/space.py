@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
-from pruning_core.config import LARGEST_DEFAULT_BATCH, TrialConfig, search_ranges
+from pruning_core.config import USUAL_BATCH, TrialConfig, search_ranges
 from pruning_core.hyperparameters import Choices, Range, Value, short
 from pruning_core.strategies import STRATEGIES
 from search.study.entries import HOMES, Entry
@@ -100,7 +100,7 @@ class Space:
         """
         points: list[Point] = []
         for strategy in self.strategies:
-            default = TrialConfig(keep=1, strategy=strategy, batch_size=LARGEST_DEFAULT_BATCH).model_dump()
+            default = TrialConfig(keep=1, strategy=strategy, batch_size=USUAL_BATCH).model_dump()
             for known in ({}, *STRATEGIES[strategy].known_points):
                 values = {**default, **known}
                 alpha = self.searched(strategy).get("alpha")

@@ -16,7 +16,7 @@ from pruning_core.config import TrialConfig, strategy_hyperparameters
 from pruning_core.data import Dataset, load_dataset
 from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
-from pruning_core.training import train
+from pruning_core.training import default_batch, train
 
 
 def test_the_default_configuration_completes_on_breast_cancer() -> None:
@@ -202,6 +202,14 @@ def test_accuracies_weigh_the_rows_of_a_part_that_has_weights(data: Dataset) -> 
         expected = accuracies_of(plain.replicas, x.repeat_interleave(repeats, 0), y.repeat_interleave(repeats), pruned)
         np.testing.assert_allclose(getattr(records[-1], quantity), expected, rtol=1e-12)
     np.testing.assert_array_equal(run.accuracy(weighed.validation), records[-1].pruned_accuracy)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch"), [(9, 2), (504, 63), (512, 64), (25_600, 64), (25_601, 65), (1_000_000, 2500), (10**8, 8192)]
+)
+def test_the_default_batch_grows_with_the_rows(rows: int, batch: int) -> None:
+    assert default_batch(TrialConfig(keep=1), rows) == batch
+    assert default_batch(TrialConfig(keep=1, batch_size=7), rows) == 7
 
 
 def test_a_batch_larger_than_the_training_part_is_the_training_part(data: Dataset) -> None:

@@ -91,6 +91,24 @@ def test_trial_prints_a_line_per_epoch_and_takes_seeds_and_overrides(study: Path
     assert result["config"]["growth"] == 2
 
 
+def test_a_trial_keeps_large_data_prepared_and_checking_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pruning_core.data.large.LARGE", 100)
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{i % 7},{i * i % 11},{'ab'[i % 2]}" for i in range(60)]
+    Path("table.csv").write_text("\n".join(["x,y,z,kind", *rows]))
+    Path("s.yaml").write_text("{name: s, data: {source: table.csv, target: kind, keep: 2}, training: {epochs: 2}}")
+    assert main(["check", "s.yaml"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "s.yaml"}
+    results = []
+    for _ in range(2):
+        assert main(["trial", "s.yaml", "--output", "out", "--json", "s.json"]) == 0
+        results.append(json.loads(Path("s.json").read_text())["pruned_accuracy"])
+        assert len(list(Path("out").glob("data/*/train.x.npy"))) == 1
+    assert results[0] == results[1]
+
+
 def test_a_replica_is_the_same_in_any_company(study: Path, tmp_path: Path) -> None:
     for name, arguments in {"all": ["--seeds", "4"], "one": ["--seed", "2", "--seeds", "1"]}.items():
         done = deeppp("trial", study, *arguments, "--set", "training.epochs=120", "--json", tmp_path / f"{name}.json")

@@ -1,11 +1,13 @@
 """What a search tells a user in the terminal: while it runs, and as its last words."""
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from search.study import Study
-from search.terminal import SearchDisplay, show_result
+from search.terminal import SearchDisplay, reading, show_result
 from search.trials.trial import Trial
 
 
@@ -76,3 +78,21 @@ def test_without_a_terminal_a_line_now_and_then_counts_the_trials(capfd: pytest.
     assert all(line.endswith("best: stepped 90.0 %") for line in counts), "completion comes first"
     assert (warned, also) == ("warning: this is odd", "warning: and that")
     assert last == "confirming the best of each strategy with 16 fresh seeds"
+
+
+def test_reading_shows_a_bar_where_it_takes_a_while_and_there_is_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with reading() as told:
+        told(0.5)
+    assert tuple(capfd.readouterr()) == ("", "")
+    screen = io.StringIO()
+    monkeypatch.setattr("search.terminal.console", Console(file=screen, force_terminal=True))
+    with reading() as told:
+        told(0.5)
+    assert screen.getvalue() == ""
+    monkeypatch.setattr("search.terminal.SECONDS_WITHOUT_A_BAR", 0.0)
+    with reading() as told:
+        told(0.25)
+    assert "reading the data" in screen.getvalue()
+    assert "25%" in screen.getvalue()

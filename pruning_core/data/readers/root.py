@@ -37,7 +37,8 @@ class RootColumns(Columns):
         self.others = {name: kinds[name] for name in self.names if kinds[name] not in READABLE}
 
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
-        with self._uproot.open(self.file.where) as root:
+        # a cache of arrays would outlive the file: its objects refer to each other
+        with self._uproot.open(self.file.where, array_cache=None) as root:
             tree = root[self._tree]
             for name in names:
                 array = tree[name].array(library="ak")

@@ -223,6 +223,18 @@ def test_any_depth_is_written_and_agrees(hidden: tuple[int, ...], data: Dataset,
     assert [layer.out_features for layer in network if isinstance(layer, nn.Linear)] == [*hidden, 3]
 
 
+def test_what_stands_for_a_missing_value_is_said(data: Dataset, tmp_path: Path) -> None:
+    recorded, run = trained(replace(data, filling=torch.arange(12.0)), epochs=2)
+    written = write_pruned(tmp_path, recorded, run, 0)
+    description = load_pruned(tmp_path)[1]
+    assert (description["impute"], description["missing"], description["filling"]) == (None, [], None)
+    section = recorded.study.data.model_copy(update={"impute": "median"})
+    imputed = replace(recorded, study=recorded.study.model_copy(update={"data": section}))
+    write_pruned(tmp_path, imputed, run, 0)
+    filling = load_pruned(tmp_path)[1]["filling"]
+    assert filling == [float(name.removeprefix("x")) for name in written.columns]
+
+
 def test_columns_that_float32_cannot_tell_apart_are_noticed(data: Dataset, tmp_path: Path) -> None:
     written = write_pruned(tmp_path, *trained(replace(data, mean=torch.full((12,), 3e8)), epochs=3), 0)
     assert written.other_class > 0
