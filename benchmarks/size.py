@@ -5,11 +5,12 @@
     python benchmarks/size.py --folder DIR       # the generated files stay in DIR and are used again
 
 `peak` is the peak of the resident set (VmHWM) of a process that loads the data, above what it was when everything had
-been imported. The first start reads the file, the second maps what the first has kept: its seconds are those from the
-start of the interpreter until a training is ready for its first step. Linux only.
+been imported. The first time the file is read; the second time what the first has kept is mapped. The second start is
+all of it, from the start of the interpreter until a training is ready for its first step. Linux only.
 """
 
 import argparse
+import logging
 import subprocess
 import sys
 import tempfile
@@ -37,13 +38,13 @@ from benchmarks.scaling import resident
 from pruning_core.config import TrialConfig
 from pruning_core.data import load_dataset
 from pruning_core.training import train
-before, started = resident("VmRSS"), time.perf_counter()
+before, started, busy = resident("VmRSS"), time.perf_counter(), time.process_time()
 data = load_dataset(sys.argv[2], target="label", folder=Path(), cache=Path(sys.argv[3]))
-seconds = time.perf_counter() - started
+loading, loading_busy = time.perf_counter() - started, time.process_time() - busy
 peak = resident("VmHWM") - before
 train(TrialConfig(keep=5), data.without_test(), [0], device="cpu")
 tensors = sum(p.x.numel() * 4 + p.y.numel() * 8 for p in (data.train, data.validation, data.test))
-print(seconds, peak, tensors)
+print(loading, loading_busy, time.process_time(), peak, tensors)
 """
 
 
@@ -90,13 +91,15 @@ def started(path: Path, cache: Path, *modules: str) -> dict[str, float]:
     """Loads a file in a fresh process that has imported these modules beforehand.
 
     Returns:
-        The ``seconds`` of the whole process and those of ``loading``, and the bytes of its ``peak`` and ``tensors``.
+        The ``seconds`` of the whole process and those of ``loading``, the same in processor time as ``busy`` and
+        ``loading_busy``, and the bytes of its ``peak`` and ``tensors``.
     """
     begin = time.perf_counter()
     command = [sys.executable, "-c", START, str(Path(__file__).parents[1]), str(path), str(cache), *modules]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    loading, peak, tensors = map(float, done.stdout.split())
-    return {"seconds": time.perf_counter() - begin, "loading": loading, "peak": peak, "tensors": tensors}
+    names = ("loading", "loading_busy", "busy", "peak", "tensors")
+    measured = dict(zip(names, map(float, done.stdout.split()), strict=True))
+    return {**measured, "seconds": time.perf_counter() - begin}
 
 
 def shares(path: Path, cache: Path) -> list[dict[str, int]]:
@@ -126,7 +129,7 @@ def shares(path: Path, cache: Path) -> list[dict[str, int]]:
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             object_store_memory=256 * MIB + 4 * size,
         )
         try:
@@ -141,7 +144,8 @@ def shares(path: Path, cache: Path) -> list[dict[str, int]]:
 
 def measure(folder: Path, rows: int, inputs: int) -> None:
     """Prints the tables of both formats."""
-    heads = ["file", "tensors, MiB", "peak, MiB", "of the tensors", "read in, s", "second start, s", "loaded in, s"]
+    heads = ["file", "tensors, MiB", "peak, MiB", "of the tensors"]
+    heads += ["first time, s", "processor, s", "second time, s", "second start, s", "processor, s"]
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     for kind, write in WRITERS.items():
         path = folder / f"{rows}x{inputs}.{kind}"
@@ -157,8 +161,10 @@ def measure(folder: Path, rows: int, inputs: int) -> None:
             f"{first['peak'] / MIB:.0f}",
             f"{first['peak'] / first['tensors']:.2f} x",
             f"{first['loading']:.1f}",
-            f"{second['seconds']:.1f}",
+            f"{first['loading_busy']:.1f}",
             f"{second['loading']:.2f}",
+            f"{second['seconds']:.1f}",
+            f"{second['busy']:.1f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
     print("\n| worker of two | resident, MiB | its share (PSS), MiB | its own, MiB |\n| --- | --- | --- | --- |")

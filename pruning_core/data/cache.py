@@ -32,7 +32,8 @@ from pruning_core.data.spec import DataSpec
 FORMAT, MOST = 1, 3
 DESCRIPTION, PARTIAL = "data.json", ".partial-"
 SECONDS_TO_WRITE = 24 * 3600
-PARTS = ("train", "validation", "test")
+PARTS, NUMBERS = ("train", "validation", "test"), ("mean", "scale", "filling")
+NOT_OF_DATASET = ("source", "arrays")
 
 
 def key_of(spec: DataSpec, files: Sequence[FileSource]) -> str | None:
@@ -96,7 +97,7 @@ def _arrays(data: Dataset) -> Iterator[tuple[str, np.ndarray]]:
         for field in fields(part):
             if (column := getattr(part, field.name)) is not None:
                 yield f"{name}.{field.name}", column.numpy()
-    for name in ("mean", "scale", "filling"):
+    for name in NUMBERS:
         yield name, getattr(data, name).numpy()
 
 
@@ -105,7 +106,7 @@ def _write(place: Path, data: Dataset) -> None:
     arrays = {**dict(_arrays(data)), "head": data.source.head}
     for name, array in arrays.items():
         np.save(place / f"{name}.npy", array, allow_pickle=False)
-    written = {*PARTS, "mean", "scale", "filling", "source"}
+    written = {*PARTS, *NUMBERS, "source"}
     rest = {field.name: getattr(data, field.name) for field in fields(data) if field.name not in written}
     source = {field.name: getattr(data.source, field.name) for field in fields(Source) if field.name != "head"}
     text = json.dumps({**rest, "source": source, "arrays": list(arrays)})
@@ -116,17 +117,13 @@ def _dataset(place: Path, described: Mapping[str, Any]) -> Dataset:
     # copy-on-write, so that whoever changes a tensor in place changes no other process's
     arrays = {name: np.load(place / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in described["arrays"]}
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    parts = {
-        name: Part(**{field.name: tensors.get(f"{name}.{field.name}") for field in fields(Part)}) for name in PARTS
-    }
-    rest = {name: _tuples(value) for name, value in described.items() if name not in ("source", "arrays")}
+    rest: dict[str, Any] = {name: _tuples(value) for name, value in described.items() if name not in NOT_OF_DATASET}
+    for name in PARTS:
+        columns: dict[str, Any] = {field.name: tensors.get(f"{name}.{field.name}") for field in fields(Part)}
+        rest[name] = Part(**columns)
+    rest |= {name: tensors[name] for name in NUMBERS}
     source = {name: _tuples(value) for name, value in described["source"].items()}
-    return Dataset(
-        **rest,
-        **parts,
-        **{name: tensors[name] for name in ("mean", "scale", "filling")},
-        source=Source(**source, head=np.array(arrays["head"])),
-    )
+    return Dataset(**rest, source=Source(**source, head=np.array(arrays["head"])))
 
 
 def _tuples(value: Any) -> Any:

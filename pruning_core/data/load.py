@@ -168,8 +168,8 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
     groups = [None] * 3 if rows.group is None else [rows.group[part] for part in rows.parts]
     feed(prepared.digest, [*y_parts, *rows.parts, *(weight for weight in weights if weight is not None)])
     train, validation, test = (
-        Part(*(None if column is None else torch.from_numpy(column) for column in part))
-        for part in zip(prepared.tensors(), y_parts, weights, groups, strict=True)
+        Part(torch.from_numpy(x), torch.from_numpy(y), _tensor(weight), _tensor(group))
+        for x, y, weight, group in zip(prepared.tensors(), y_parts, weights, groups, strict=True)
     )
     cautions = [
         *raw_warnings(prepared.sample, names),
@@ -206,6 +206,10 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         filling=torch.from_numpy(prepared.filling),
         cautions=tuple(cautions),
     )
+
+
+def _tensor(column: np.ndarray | None) -> torch.Tensor | None:
+    return None if column is None else torch.from_numpy(column)
 
 
 def _negative(name: str | None, weight: np.ndarray | None) -> list[str]:

@@ -193,5 +193,6 @@ def feed(digest: "hashlib._Hash", arrays: Iterable[np.ndarray]) -> None:
 
 def _missing(x_parts: Sequence[np.ndarray]) -> np.ndarray:
     """The share of missing values of each column."""
-    gaps: np.ndarray = sum(np.isnan(x).sum(axis=0) for x in x_parts)  # type: ignore[assignment]
-    return gaps / sum(len(x) for x in x_parts)
+    gaps = np.sum([np.isnan(x).sum(axis=0) for x in x_parts], axis=0)
+    missing: np.ndarray = gaps / sum(len(x) for x in x_parts)
+    return missing

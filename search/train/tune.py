@@ -24,7 +24,7 @@ from search.propose.proposer import Proposer
 from search.study import Study
 from search.study.early_stopping import STOPPING_RULES
 from search.train.engine import trials_together
-from search.train.kit import pack
+from search.train.kit import Kit, pack
 from search.train.private import forget_reports
 from search.train.resources import slots
 from search.train.scheduler import make_scheduler
@@ -93,9 +93,10 @@ class Trials:
         """
         halt = _Halt(self)
         halt.check()
+        kit = pack(self.data.without_test(), self.study)  # once: Tune never lets go of it
         for _ in range(1 + WORKER_FAULTS):
             proposer = Proposer(self.study, self.ledger, self._terms())
-            lost = self._train_once(proposer, halt)
+            lost = self._train_once(proposer, halt, kit)
             halt.check()
             if set(proposer.running) - set(lost) or proposer.left():
                 raise KeyboardInterrupt
@@ -120,13 +121,13 @@ class Trials:
             report_after=0 if rule.ray else SECONDS_BETWEEN_REPORTS,
         )
 
-    def _train_once(self, proposer: Proposer, halt: "_Halt") -> dict[int, str]:
+    def _train_once(self, proposer: Proposer, halt: "_Halt", kit: Kit) -> dict[int, str]:
         """One run of Tune; returns the trials whose worker was lost too often, with the last error of each."""
         terms = proposer.terms
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
         try:
             analysis = tune.run(
-                tune.with_parameters(prune, kit=pack(self.data.without_test(), self.study)),
+                tune.with_parameters(prune, kit=kit),
                 name=self.folder.name,
                 storage_path=str(self.folder.parent),
                 num_samples=-1,

@@ -1,5 +1,6 @@
 """What workers are given: large data lies in memory that all processes of a node share."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from search.train.kit import pack
 @pytest.fixture
 def store() -> Iterator[None]:
     """An object store."""
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
