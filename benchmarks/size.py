@@ -107,8 +107,8 @@ def shares(path: Path, cache: Path) -> list[dict[str, int]]:
     import ray
 
     from pruning_core.data import load_dataset
-    from pruning_core.networks import GATED_MLP
     from search.run import settings
+    from search.study import Study
     from search.train.kit import Kit, pack
 
     class Worker:
@@ -133,7 +133,9 @@ def shares(path: Path, cache: Path) -> list[dict[str, int]]:
             object_store_memory=256 * MIB + 4 * size,
         )
         try:
-            kit = pack(data.without_test(), GATED_MLP)
+            kit = pack(
+                data.without_test(), Study.model_validate({"name": "size", "data": {"source": str(path), "keep": 5}})
+            )
             actor: Any = ray.remote(Worker)
             workers = [actor.remote(kit) for _ in range(2)]
             ray.get([worker.memory.remote() for worker in workers])  # both are there

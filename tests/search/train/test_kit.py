@@ -12,8 +12,10 @@ import torch
 
 from pruning_core.data import Dataset, Part
 from pruning_core.data.large import is_large
-from pruning_core.networks import GATED_MLP
+from search.study import Study
 from search.train.kit import pack
+
+STUDY = Study.model_validate({"name": "s", "data": {"source": "wine", "keep": 4}})
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_a_large_part_is_shared_and_a_small_one_is_the_workers_own(data: Dataset
     x = torch.arange(12.0 * 1_400_000).reshape(-1, 12)
     assert is_large(x.numel())
     large = replace(data, train=Part(x, torch.arange(len(x)) % 3))
-    kits = [pack(large, GATED_MLP) for _ in range(2)]
+    kits = [pack(large, STUDY) for _ in range(2)]
     one, other = (kit.open().data for kit in kits)
     again = kits[0].open().data
     assert torch.equal(one.train.x, x)
