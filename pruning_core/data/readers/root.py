@@ -23,7 +23,7 @@ class RootColumns(Columns):
         self._uproot = package("uproot", "root", file)
         if file.remote:
             filesystem(file)
-        with self._uproot.open(file.where) as root:
+        with self._uproot.open({file.where: None}) as root:
             self._tree = self._name(root)
             tree = root[self._tree]
             self.rows = int(tree.num_entries)
@@ -37,7 +37,7 @@ class RootColumns(Columns):
         self.others = {name: kinds[name] for name in self.names if kinds[name] not in READABLE}
 
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
-        with self._uproot.open(self.file.where) as root:
+        with self._uproot.open({self.file.where: None}) as root:
             tree = root[self._tree]
             for name in names:
                 array = tree[name].array(library="ak")
