@@ -10,11 +10,12 @@ Nothing is imported before it is used, and importing this package changes nothin
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.record.moved import tracking_uri
     from search.result import SearchResult
     from search.run import Stopped, run_study
     from search.study import Study, StudyError
 
-__all__ = ["SearchResult", "Stopped", "Study", "StudyError", "run_study"]
+__all__ = ["SearchResult", "Stopped", "Study", "StudyError", "run_study", "tracking_uri"]
 
 _HOMES = {
     "SearchResult": "search.result",
@@ -22,6 +23,7 @@ _HOMES = {
     "Study": "search.study",
     "StudyError": "search.study",
     "run_study": "search.run",
+    "tracking_uri": "search.record.moved",
 }
 
 

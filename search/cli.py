@@ -2,9 +2,11 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import shlex
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pruning_core.data import DataError
 from search import terminal
 from search.run import Stopped, run_study, settings, sync_study
-from search.stores.addresses import Stored, cache_folder
+from search.stores.addresses import Stored, cache_folder, check_file, check_folder, without_password
 from search.study import StudyError, load_study, load_trial
 from search.trials.trial import schedule
 
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 MOVED = "where the data lies now: its file, or the folder of its files"
+STOP = "  (stop with Ctrl-C)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one subcommand; returns the exit status: 0 done, 2 wrong input, 130 interrupted, 1 anything else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what an encoding lacks shall not end a search
+            stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
         with settings():
@@ -130,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("ui", ui, "open the MLflow UI on what DIR holds, on 127.0.0.1")
     command.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="default: runs")
+    command.add_argument("--tracking-uri", metavar="URI", help="of MLflow (default: a database in DIR)")
     command.add_argument("--port", type=int, default=5000, metavar="PORT", help="default: 5000")
     return main_parser
 
@@ -146,6 +153,7 @@ def check(options: argparse.Namespace) -> int:
 
 def trial(options: argparse.Namespace) -> int:
     """`deeppp trial`: without Ray, Optuna or MLflow, so that a debugger sees everything."""
+    check_file(options.json, "--json")
     if options.seeds is not None:
         options.overrides.append(f"training.seeds={options.seeds}")
     study, config = load_trial(options.study, options.overrides)
@@ -180,6 +188,7 @@ def _train(run: "Training", json_file: Path | None = None, last_epoch: int | Non
 
 def search(options: argparse.Namespace) -> int:
     """`deeppp search`."""
+    check_file(options.json, "--json")
     if options.trials is not None:
         options.overrides.append(f"search.trials={options.trials}")
     study = load_study(options.study, options.overrides)
@@ -199,7 +208,7 @@ def search(options: argparse.Namespace) -> int:
         sentence = f"{stopped.label}: {why}; everything so far is saved; go on with:  {command}"
         terminal.errors.print(sentence, markup=False)
         return FAILED if stopped.reason else INTERRUPTED
-    terminal.show_result(result.json, study, str(options.output))
+    terminal.show_result(result.json, study, _stored(options))
     _write_json(options.json, result.json)
     return DONE
 
@@ -222,6 +231,7 @@ def replay(options: argparse.Namespace) -> int:
     """`deeppp replay`: a trial from its MLflow run, without Ray and Optuna, so that a debugger sees everything."""
     from search.record.replay import start, vary
 
+    check_file(options.json, "--json")
     if options.epochs is not None:
         options.overrides.append(f"epochs={options.epochs}")
     recorded = _recorded(options)
@@ -267,8 +277,7 @@ def export(options: argparse.Namespace) -> int:
     from search.record.export import FILES, choose_replica, write_pruned
     from search.record.replay import from_checkpoint, start
 
-    if options.to is not None and options.to.exists() and not options.to.is_dir():
-        raise StudyError(f"--to {options.to} must be a folder, and is a file")
+    check_folder(options.to or options.output, "--output" if options.to is None else "--to")
     trial = _recorded(options)
     if trial.result:
         choose_replica(trial.result, options.seed, trial.study.search.score)
@@ -296,13 +305,18 @@ def export(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _stored(options: argparse.Namespace) -> Stored:
+    return Stored(options.output, options.storage, options.tracking_uri)
+
+
 def report(options: argparse.Namespace) -> int:
     """`deeppp report`."""
     from search.report.page import write_report
 
+    check_file(options.to, "--to")
     page = write_report(
         options.study,
-        Stored(options.output, options.storage, options.tracking_uri),
+        _stored(options),
         data_file=options.data,
         to=options.to,
         say=lambda line: terminal.console.print(line, markup=False, style="dim"),
@@ -312,29 +326,34 @@ def report(options: argparse.Namespace) -> int:
 
 
 def ui(options: argparse.Namespace) -> int:
-    """`deeppp ui`: becomes the MLflow server."""
-    import socket
+    """`deeppp ui`: becomes the MLflow server, unless the store is one already."""
+    from search.record.store import Store
 
-    from search.record.views import links
-    from search.stores.opening import existing_store, readable
-
-    store = existing_store(None, options.output, "mlflow.db")
-    address = f"http://127.0.0.1:{options.port}"
-    with readable(store):
-        found = links(store, address)
+    store = Store(options.tracking_uri, options.output)
+    is_server = store.uri.startswith(("http://", "https://"))
+    address = store.uri.rstrip("/") if is_server else f"http://127.0.0.1:{options.port}"
+    found = store.views(address)
     if not found:
-        raise StudyError(f"--output {options.output} holds no search yet: run one first")
+        where = f"--output {options.output}" if store.is_default else f"MLflow at {without_password(store.uri)}"
+        raise StudyError(f"{where} holds no search yet: run one first")
+    if not is_server:
+        _check_port(options.port)
+    terminal.console.print(f"MLflow UI:  [bold]{without_password(address)}[/]{'' if is_server else STOP}")
+    for study, view, link in found:
+        terminal.console.print(f"{study}, {view[0].lower()}{view[1:]}:  {without_password(link)}", markup=False)
+    if is_server:
+        return DONE
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(options.port)]
+    os.execv(sys.executable, [*command, "--backend-store-uri", store.uri])
+
+
+def _check_port(port: int) -> None:
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", options.port))
+            probe.bind(("127.0.0.1", port))
     except OverflowError:
-        raise StudyError(f"--port {options.port} must lie in 0 ... 65535") from None
+        raise StudyError(f"--port {port} must lie in 0 ... 65535") from None
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise StudyError(f"--port {options.port} {reason}: name another one") from None
-    terminal.console.print(f"MLflow UI:  [bold]{address}[/]  (stop with Ctrl-C)")
-    for study, view, link in found:
-        terminal.console.print(f"{study}, {view[0].lower()}{view[1:]}:  {link}", markup=False)
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(options.port)]
-    os.execv(sys.executable, [*command, "--backend-store-uri", store])
+        raise StudyError(f"--port {port} {reason}: name another one") from None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pruning_core.data import Dataset
 from search.propose.ledger import Ledger, read_ledger
 from search.report.page import write_report
@@ -17,6 +19,7 @@ from search.trials.checkpoint import search_folder
 from search.trials.network import WINNER, RawNetwork, raw_network, read_network
 from search.trials.overview import Overview
 from search.trials.pareto import pareto_set
+from search.trials.result import at, by_keep
 from search.trials.trial import Trial
 
 if TYPE_CHECKING:
@@ -126,6 +129,28 @@ def summarise(
         **first,
         **({"keeps": {str(keep): result for keep, result in results.items()}} if others else {}),
     }
+
+
+def largest_class_warnings(result: Mapping[str, Any], data: Dataset) -> list[str]:
+    """That whoever always answers with the largest class is right no less often than a winner, if it is so.
+
+    Args:
+        result: the JSON of `deeppp search --json`.
+        data: that the search trained on.
+    """
+    part = data.validation
+    sizes = np.bincount(part.y.cpu().numpy(), None if part.weight is None else part.weight.cpu().numpy())
+    share, name = float(sizes.max() / sizes.sum()), data.class_names[int(sizes.argmax())]
+    warnings = []
+    for keep, each in by_keep(result).items():
+        mean = each["strategies"][each["winner"]]["validation"]["mean"] if each["winner"] else 1.0
+        if share >= mean:
+            warnings.append(
+                f"to answer {name} in every row is right in {100 * share:.1f} % of the validation part, no less than "
+                f"{each['winner']}, which wins{at(keep)} with {100 * mean:.1f} %: accuracy says little here, and "
+                "data.class_weight: balanced trains for all classes alike"
+            )
+    return warnings
 
 
 def _result(study: Study, trials: Sequence[Trial], confirmed: Mapping[str, Confirmed]) -> dict[str, Any]:

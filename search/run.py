@@ -6,6 +6,7 @@ are imported while Ray starts, which takes as long.
 """
 
 import gc
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -88,6 +89,10 @@ def run_study(
             study.check(data)
         watcher = _terminal() if progress else Watcher()
         watcher.warn(*study.warnings, *data.warnings)
+        if re.search("%[0-9A-Fa-f]{2}", str(where.output)):
+            watcher.warn(
+                f"MLflow loads models from --output {where.output}, which looks escaped, by dst_path=FOLDER only"
+            )
         from search.train.cluster import started_ray
 
         with started_ray(study, data, where.output, address) as ray_is_up:
@@ -236,18 +241,18 @@ class _Run:
         return result
 
     def _confirm(self, ledger: "Ledger") -> dict[str, Any]:
-        from search.result import summarise
+        from search.result import largest_class_warnings, summarise
         from search.train.confirmation import confirm
         from search.trials.checkpoint import search_folder
         from search.trials.network import WINNER, write_network
 
-        self.watcher.confirming()
         trials, keeps = ledger.trials, self.study.data.keeps
         confirmed = {
-            keep: confirm(self.study.at(keep), [trial for trial in trials if trial.has(keep)], self.data)
+            keep: confirm(self.study.at(keep), [trial for trial in trials if trial.has(keep)], self.data, self.watcher)
             for keep in keeps
         }
         result = summarise(self.study, ledger, confirmed, time.monotonic() - self.started)
+        self.watcher.warn(*largest_class_warnings(result, self.data))
         best = confirmed[keeps[0]].get(result["winner"])
         network = best.network if best else None
         if isinstance(network, str):

@@ -1,34 +1,46 @@
-"""What the user sees in the terminal, by `rich`: a line per epoch of a trial, the live table of a search, results."""
+"""What the user sees in the terminal, by `rich`: a line per epoch of a trial, the live table of a search, results.
+
+A terminal's lines are wrapped between words; in a pipe or a log a sentence is a line, however long.
+"""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress_bar import ProgressBar
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from pruning_core.history import STATES, EpochRecord, History
 from pruning_core.metrics import ACCURACY, METRICS, Metric
 from pruning_core.progress import kept_most
+from search.stores.addresses import Stored
 from search.study import Study
 from search.study.objectives import SCORES, metric_in
 from search.study.space import Row
 from search.trials.overview import Overview
 from search.trials.result import at, by_keep
-from search.trials.trial import Trial, schedule
+from search.trials.trial import Trial, fitting, schedule
 from search.trials.watcher import Watcher
 
 LINES_WITHOUT_A_TERMINAL = 10
 SECONDS_WITHOUT_A_BAR = 1.0
+SECONDS_OF_SPEED = 600
+WIDTH_OF_NUMBERS, WIDTH_OF_SCORE, FEWEST_LETTERS = 33, 8, 20
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+EPOCH_WIDTHS = {"epoch": 9, "L_cla": 8, "L_sel": 8, "L_rej": 8, "alpha": 10, "active": 8, "complete": 10}
+EPOCH_WIDTHS |= {"pruned": 9, "full": 9}
+"""The columns of `deeppp trial`, which together fit into a terminal of 80."""
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+for each in (console, errors):
+    each.soft_wrap = not each.is_terminal
 
 
 def percent(value: float | None, std: float | None = None) -> str:
@@ -39,10 +51,11 @@ def percent(value: float | None, std: float | None = None) -> str:
 
 
 def plain_table(*columns: str, title: str | None = None) -> Table:
-    """A table without a box; columns that begin with '>' are right-aligned."""
+    """A table without a box; columns that begin with '>' are right-aligned. Numbers are not broken."""
     table = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="dim")
     for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+        number = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number)
     return table
 
 
@@ -54,7 +67,7 @@ def metric_of(study: Study) -> Metric:
 def warn(*sentences: str) -> None:
     """Prints warnings."""
     for sentence in sentences:
-        console.print(f"[yellow]warning:[/] {sentence}")
+        console.print(Text.assemble(("warning:", "yellow"), " ", sentence))
 
 
 @contextmanager
@@ -84,7 +97,7 @@ def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
     listed = ", ".join(map(str, study.data.keeps))
     sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
     console.print(
-        f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {data.name}, "
+        f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {escape(data.name)}, "
         f"{len(data.class_names)} classes, {sizes} rows to train, validate, test"
     )
     if study.data.cut:
@@ -126,30 +139,31 @@ def _show_missing(study: Study, data: Any) -> None:
 class TrialDisplay:
     """A line per epoch, printed as it ends, and a summary."""
 
-    COLUMNS = ("epoch", "L_cla", "L_sel", "L_rej", "alpha", "active", "complete", "pruned", "full")
-
     def __init__(self, epochs: int, metric: Metric) -> None:
         self.epochs = epochs
         self.metric = metric
         if metric != ACCURACY:
             console.print(f"pruned, full: {metric.label}", style="dim")
-        console.print("".join(f"{name:>10}" for name in self.COLUMNS), style="dim")
+        console.print(self._line(EPOCH_WIDTHS), style="dim")
 
     def epoch(self, record: EpochRecord) -> None:
         """Prints one epoch: means over the replicas."""
         replicas = len(record.complete)
         cells = [
             f"{record.epoch}/{self.epochs}",
-            f"{record.classification_loss.mean():.4f}",
-            f"{record.selection_loss.mean():.4f}",
-            f"{record.rejection_loss.mean():.4f}",
+            _loss(record.classification_loss.mean()),
+            _loss(record.selection_loss.mean()),
+            _loss(record.rejection_loss.mean()),
             f"{record.alpha.mean():.3g}",
             f"{record.active.mean():.1f}",
             f"{int(record.complete.sum())}/{replicas}",
             *(self.metric.text(record.quantity(f"{state}_{self.metric.name}").mean()) for state in STATES),
         ]
         style = "green" if record.complete.all() else ""
-        console.print("".join(f"{cell:>10}" for cell in cells), style=style)
+        console.print(self._line(cells), style=style)
+
+    def _line(self, cells: Iterable[str]) -> str:
+        return "".join(f"{cell:>{width}}" for cell, width in zip(cells, EPOCH_WIDTHS.values(), strict=True))
 
     def end(self, result: Mapping[str, Any], history: History) -> None:
         """Prints what the run has come to."""
@@ -167,11 +181,15 @@ class TrialDisplay:
             console.print(
                 f"pruned {metric.name.replace('_', ' ')}".ljust(26) + f"{value} (validation, mean ± std over seeds)"
             )
-        console.print(f"most often kept           {kept}")
+        console.print(f"most often kept           {kept}", markup=False)
         console.print(
             f"{result['seconds']:.1f} s, {result['replica_epochs_per_second']:.0f} replica-epochs/s",
             style="dim",
         )
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.1e}"
 
 
 class SearchDisplay(Watcher):
@@ -187,9 +205,20 @@ class SearchDisplay(Watcher):
         self.running: set[int] = set()
         self.faults = 0
         self.over: list[Trial] = []
-        self.phase = ""
+        self.progress = Progress(
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            speed_estimate_period=SECONDS_OF_SPEED,
+        )
+        self.task = self.progress.add_task(label, total=budget)
+        self.is_confirming = False
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
-        if console.is_terminal:
+        self.is_live = console.is_interactive and console.file.isatty()
+        if self.is_live:
             self.live.start()
         else:
             console.print(f"{label}: {budget} trials of {', '.join(study.arms)}")
@@ -205,17 +234,26 @@ class SearchDisplay(Watcher):
         self.running.discard(trial.number)
         self.over.append(trial)
         self.done_here += here
+        if here:
+            self.progress.advance(self.task)
+        else:  # says nothing about how fast this run is
+            self.progress.reset(self.task, completed=len(self.over))
         every = max(1, self.budget // LINES_WITHOUT_A_TERMINAL)
-        if not console.is_terminal and here and len(self.over) % every == 0:
+        if not self.is_live and here and len(self.over) % every == 0:
             overview = self._overview()
             metric = metric_of(self.study)
             best = [f"{name} {metric.text(arm.best.score)}" for name, arm in sorted(overview.arms.items()) if arm.best]
-            console.print(f"{self._counts(overview)}; best: {', '.join(best)}")
+            console.print(f"{self._counts(overview)}, {self._speed(overview)}; best: {', '.join(best)}")
 
-    def confirming(self) -> None:
-        self.phase = f"confirming the best of each strategy with {self.study.search.confirm_seeds} fresh seeds"
-        if not console.is_terminal:
-            console.print(self.phase)
+    def confirming(self, pieces: int) -> None:
+        self.progress.remove_task(self.task)
+        self.task = self.progress.add_task("confirming", total=pieces)
+        if not self.is_live and not self.is_confirming:
+            console.print(self._confirmation())
+        self.is_confirming = True
+
+    def confirmed(self) -> None:
+        self.progress.advance(self.task)
 
     def warn(self, *sentences: str) -> None:
         warn(*sentences)
@@ -223,6 +261,9 @@ class SearchDisplay(Watcher):
     def end(self) -> None:
         """Takes the table away."""
         self.live.stop()
+
+    def _confirmation(self) -> str:
+        return f"confirming the best of each strategy with {self.study.search.confirm_seeds} fresh seeds"
 
     def _overview(self) -> Overview:
         return Overview.of(self.over, list(self.study.arms), lambda trial: self.study.arm(trial.params))
@@ -236,25 +277,28 @@ class SearchDisplay(Watcher):
         ]
         if self.faults:
             parts.append(f"{self.faults} lost their worker and went on")
-        minutes = (time.monotonic() - self.started) / 60
-        if self.done_here:
-            rate = self.done_here / minutes
-            parts += [f"{rate:.1f}/min", f"{_duration(60 * (self.budget - overview.trials) / rate)} left"]
         return ", ".join(parts)
+
+    def _speed(self, overview: Overview) -> str:
+        rate = 60 * self.done_here / (time.monotonic() - self.started)
+        return f"{rate:.1f}/min, {_duration(60 * (self.budget - overview.trials) / rate)} left"
 
     def _render(self) -> RenderableType:
         overview, metric = self._overview(), metric_of(self.study)
         table = plain_table(
             "strategy", ">trials", ">completed", f">{metric.label}", ">replicas", "best schedule so far"
         )
+        names, score = max(map(len, ["strategy", *overview.arms])), max(WIDTH_OF_SCORE, len(metric.label))
+        room = max(console.width - names - score - WIDTH_OF_NUMBERS, FEWEST_LETTERS)
         for name, arm in overview.arms.items():
             row = [name, str(arm.trials), str(arm.completed)]
             if arm.best:
                 best = arm.best
-                row += [metric.text(best.score), percent(best.complete), f"#{best.number}  {schedule(best.params)}"]
+                what = fitting(f"#{best.number}  {schedule(best.params)}", room)
+                row += [metric.text(best.score), percent(best.complete), what]
             table.add_row(*row)
-        head = Text.assemble((self.label, "bold"), "  ", self.phase or self._counts(overview))
-        return Group(head, ProgressBar(total=self.budget, completed=overview.trials, width=60), table)
+        below = self._confirmation() if self.is_confirming else self._counts(overview)
+        return Group(self.progress, Text(below, style="dim"), Text(), table)
 
 
 def _duration(seconds: float) -> str:
@@ -279,7 +323,22 @@ def _show_pareto(front: Sequence[Mapping[str, Any]] | None, study: Study, where:
     console.print("  of all completed trials, with their own seeds: no other one beats these in both", style="dim")
 
 
-def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
+def _show_winner(name: str, entry: Mapping[str, Any], where: str) -> None:
+    """Who wins; of one that did not complete with every fresh seed that comes first."""
+    complete, kept = entry["outcome"]["complete"], escape(", ".join(entry["selected"]))
+    if complete == 1:
+        console.print(f"[bold]{name}[/] wins{where} and most often keeps: {kept}")
+        return
+    others = ", ".join(
+        f"{percent(share)} {what}" for what, share in entry["outcome"].items() if what != "complete" and share
+    )
+    console.print(
+        f"[bold red]no strategy completed with every fresh seed{where}[/]: [bold]{name}[/] comes first with "
+        f"{percent(complete)} complete ({others}) and most often keeps: {kept}"
+    )
+
+
+def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None:
     """The table of strategies at the end of a search, and what to do next."""
     console.print(
         f"[bold]{result['study']}[/]: {result['trials']} trials "
@@ -322,14 +381,15 @@ def show_result(result: Mapping[str, Any], study: Study, output: str) -> None:
             ended = f"no trial{at(keep)} came to an end that could be confirmed"
             console.print(f"{ended}; look at the trials in the MLflow UI")
         else:
-            kept = ", ".join(part["strategies"][part["winner"]]["selected"])
-            console.print(f"[bold]{part['winner']}[/] wins{at(keep)} and most often keeps: {kept}")
+            _show_winner(part["winner"], part["strategies"][part["winner"]], at(keep))
     if model := result.get("model"):
         whose = f"the pruned network of {result['winner']}{at(next(iter(each)))}" if n else "its pruned network"
         console.print(
             f"{whose} as an MLflow model:  [bold]{model['uri']}[/]  "
             f"(seed {model['seed']}, test accuracy {percent(model['test_accuracy'])})"
         )
-    where = "" if output == "runs" else f" --output {output}"
-    console.print(f"\nevery trial in MLflow:  [bold]deeppp ui{where}[/]")
-    console.print(f"one page about it all:  [bold]deeppp report {result['study']}{where}[/]")
+    options = stored.options
+    ui = f"deeppp ui{options['--output']}{options['--tracking-uri']}"
+    report = f"deeppp report {result['study']}{''.join(options.values())}"
+    console.print(Text.assemble("\nevery trial in MLflow:  ", (ui, "bold")))
+    console.print(Text.assemble("one page about it all:  ", (report, "bold")))

@@ -40,7 +40,7 @@ def choose(spec: DataSpec, roles: Mapping[str, str], columns: Columns, where: st
     """
     excluded = {name for pattern in spec.exclude for name in _excluded(pattern, columns, where)}
     if spec.features is None:
-        picks = [Pick(name) for name in columns.names if name not in roles]
+        picks = [Pick(name) for name in columns.names if name not in roles and name not in columns.index]
     else:
         chosen = (pick for pattern in spec.features for pick in _picked(pattern, roles, columns, where))
         picks = list(dict.fromkeys(chosen))
@@ -99,7 +99,7 @@ def _picked(pattern: str, roles: Mapping[str, str], columns: Columns, where: str
         if not (elements := _elements(pattern, columns)):
             raise _no_match("data.features", pattern, columns, where)
         yield from elements
-    elif found := _globbed(pattern, columns.names):
+    elif found := _globbed(pattern, [name for name in columns.names if name not in columns.index]):
         yield from (Pick(name) for name in found if name not in roles)
     else:
         raise _no_match("data.features", pattern, columns, where)

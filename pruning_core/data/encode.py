@@ -19,11 +19,11 @@ def encode_labels(column: Column, target: str) -> tuple[np.ndarray, list[Any]]:
         DataError: a label is missing.
     """
     values = column.values
-    missing = int((values == None).sum() if column.text else (~np.isfinite(values)).sum())  # noqa: E711
-    if missing:
+    missing = np.flatnonzero(values == None if column.text else ~np.isfinite(values))  # noqa: E711
+    if missing.size:
         raise DataError(
-            f"data.target = {target!r} must hold a label in every row, and {missing} of {len(column)} "
-            "are missing or infinite (in text files an empty cell, NA, None or null counts as missing)"
+            f"data.target = {target!r} must hold a label in every row, and {missing.size} of {len(column)} are missing "
+            f"or infinite, as in row {missing[0] + 1} (in text files an empty cell, NA, None or null counts as missing)"
         )
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
@@ -31,6 +31,20 @@ def encode_labels(column: Column, target: str) -> tuple[np.ndarray, list[Any]]:
         values = whole if np.array_equal(whole, values) else values
     classes, codes = np.unique(values, return_inverse=True)
     return codes, classes.tolist()
+
+
+def first_text(values: np.ndarray) -> int | None:
+    """The place of the first text that is no number, else of the first text; None where all of it is missing."""
+    texts = [place for place, value in enumerate(values) if value is not None]
+    return next((place for place in texts if not _is_number(values[place])), texts[0] if texts else None)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def one_hot(name: str, parts: Sequence[np.ndarray]) -> tuple[list[str], list[np.ndarray]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pruning_core.data.columns import Pick
 from pruning_core.data.dataset import DataError
-from pruning_core.data.encode import one_hot
+from pruning_core.data.encode import first_text, one_hot
 from pruning_core.data.large import columns_at_once
 from pruning_core.data.readers import Column
 from pruning_core.data.rows import Rows, pick_columns
@@ -133,10 +133,9 @@ class _Filling:
             x_parts = [x[:, kept] for x in self.x_parts] if restated else self.x_parts
             return Inputs(names, [self.dtypes[i] for i in kept], x_parts, restated)
         if self.spec.encode is None:
-            first = self._first_text(text[0])
-            example = f" ({text[0]} begins with {first!r})" if first is not None else ""
             raise DataError(
-                f"data.source = {given!r} must have numeric feature columns only, unlike {some(text)}{example}"
+                f"data.source = {given!r} must have numeric feature columns only, unlike {some(text)}"
+                f"{self._example(text[0])}"
             )
         return replace(self._encoded(names), restated=restated)
 
@@ -149,10 +148,16 @@ class _Filling:
         columns = {name: np.concatenate(parts) for name, parts in self.text.items()}
         return tuple(name for name, values in columns.items() if all(len({*values[mine]}) == 1 for mine in classes))
 
-    def _first_text(self, name: str) -> str | None:
-        rows = np.concatenate(self.rows.parts)
-        text = np.concatenate(self.text[name])[np.argsort(rows)]
-        return next((value for value in text if value is not None), None)
+    def _example(self, name: str) -> str:
+        """The first cell of a column that is no number, and its row, in brackets."""
+        order = np.argsort(rows := np.concatenate(self.rows.parts))
+        place = first_text(np.concatenate(self.text[name])[order])
+        if place is None:
+            return ""
+        value = np.concatenate(self.text[name])[order][place]
+        dtype = self.dtypes[self.position[name]]
+        kind = f"the {dtype} " if dtype not in ("object", "str", "string") else ""
+        return f" ({name} holds {kind}{value!r} {self.rows.locate(rows[order][place])})"
 
     def _encoded(self, names: Sequence[str]) -> Inputs:
         pieces: list[tuple[list[str], list[str], list[np.ndarray]]] = []

@@ -12,6 +12,8 @@ SAMPLE = 20_000
 TELLS_APART = 0.995
 UNIQUE, FEWEST_ROWS = 0.99, 50
 MOST_NAMES = 12
+UNNAMED = re.compile(r"Unnamed: \d+|")
+"""What pandas calls a column without a name."""
 
 NAMED_LIKE_ID = re.compile(
     r"(?:(?:.*[a-z0-9])?(?:Id|ID)|(?i:(?:.*_)?id)"
@@ -37,6 +39,11 @@ def raw_warnings(x: np.ndarray, names: Sequence[str]) -> list[str]:
     if named:
         warnings.append(
             f"inputs with the name of an id or a weight: {some(named, MOST_NAMES)}; data.exclude leaves them out"
+        )
+    if unnamed := [name for name in names if UNNAMED.fullmatch(name)]:
+        warnings.append(
+            f"inputs without a name in the header, such as the row numbers of an index: {some(unnamed, MOST_NAMES)}; "
+            "data.exclude leaves them out"
         )
     if len(sample) >= FEWEST_ROWS:
         unique = [name for name, column in zip(names, sample.T, strict=True) if _is_id(column)]

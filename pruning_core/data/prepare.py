@@ -10,6 +10,7 @@ from pruning_core.data.inputs import Inputs
 from pruning_core.data.large import row_blocks
 from pruning_core.data.leaks import sample_rows
 from pruning_core.data.rows import Rows
+from pruning_core.data.split import PARTS
 from pruning_core.data.wording import some
 
 HEAD = 5
@@ -179,9 +180,23 @@ def standardise(
             f"{some(np.array(names)[unusable])} are too large or too small"
         )
     for x in x_parts:
-        x -= mean
-        x /= scale
+        with np.errstate(over="ignore"):
+            x -= mean
+            x /= scale
+    _refuse_overflow(x_parts, names, source)
     return mean, scale, filling
+
+
+def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str) -> None:
+    """Refuses standardised values that float32, in which networks compute, cannot hold."""
+    for x, part in zip(x_parts, PARTS, strict=True):
+        largest = np.maximum(np.max(x, axis=0, initial=0), -np.min(x, axis=0, initial=0))
+        too_large = largest > np.finfo(np.float32).max
+        if too_large.any():
+            raise DataError(
+                f"data.source = {source!r} must hold numbers that float32 can hold beside the others of their column, "
+                f"and those in {some(np.array(names)[too_large])} are too large in the {part} part"
+            )
 
 
 def feed(digest: "hashlib._Hash", arrays: Iterable[np.ndarray]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from pruning_core.data.columns import Pick, check_column
 from pruning_core.data.cut import Cut
 from pruning_core.data.dataset import DataError
-from pruning_core.data.encode import encode_labels
+from pruning_core.data.encode import encode_labels, first_text
 from pruning_core.data.readers import Column, Lists, read_columns
 from pruning_core.data.sources import OpenFile
 from pruning_core.data.spec import DataSpec
@@ -57,7 +57,8 @@ class Rows:
     """The rows that the cut keeps, numbered through all files.
 
     ``kept`` are the row numbers in each file, None for all. ``parts`` are the row numbers of each part of the split,
-    ``group`` (rows,) int64 says which rows it keeps together, None where it says nothing of groups.
+    ``group`` (rows,) int64 says which rows it keeps together, None where it says nothing of groups. ``files`` are the
+    files as the study calls them.
     """
 
     read: int
@@ -68,6 +69,15 @@ class Rows:
     weight: np.ndarray | None
     parts: list[np.ndarray]
     group: np.ndarray | None = None
+    files: Sequence[str] = ()
+
+    def locate(self, row: int) -> str:
+        """Where a row stands: `in row 3`, counted from 1 without a header, and of which of several files."""
+        ends = np.cumsum(self.counts)
+        number = int(np.searchsorted(ends, row, side="right"))
+        local, kept = int(row) - (int(ends[number]) - self.counts[number]), self.kept[number]
+        where = f" of {self.files[number]!r}" if len(self.files) > 1 else ""
+        return f"in row {(local if kept is None else int(kept[local])) + 1}{where}"
 
 
 def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Split) -> Rows:
@@ -87,6 +97,8 @@ def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Sp
             column.append(read if rows is None else Column(read.values[rows], read.dtype))
     counts = [each.columns.rows if rows is None else len(rows) for each, rows in zip(files, kept, strict=True)]
     read_count = sum(each.columns.rows for each in files)
+    if not read_count:
+        raise DataError(f"data.source = {files[0].file.given!r} must hold rows, and holds none below its header")
     if roles.cut and not sum(counts):
         raise roles.cut.refusal(f"must keep some rows, and keeps none of {read_count}")
     whole = {name: _joined(pieces, files, roles.named[name]) for name, pieces in columns.items()}
@@ -99,7 +111,8 @@ def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Sp
     parts = _parts(spec, split, labels, whole, np.repeat([each.file.part for each in files], counts))
     group = split.groups(whole[split.column]) if isinstance(split, Grouped) else None
     weight = None if spec.weight is None else _weights(spec.weight, whole[spec.weight], labels, parts)
-    return Rows(read_count, kept, counts, labels, classes, weight, parts, group)
+    given = [each.file.given for each in files]
+    return Rows(read_count, kept, counts, labels, classes, weight, parts, group, given)
 
 
 def pick_columns(each: OpenFile, picks: Sequence[Pick]) -> Iterator[tuple[Pick, Column]]:
@@ -175,12 +188,15 @@ def _weights(given: str, column: Column, labels: Labels, parts: Sequence[np.ndar
     """The weights as they stand in the column, (rows,) float64."""
     key = f"data.weight = {given!r}"
     if column.text:
-        example = next((value for value in column.values if value is not None), None)
-        raise DataError(f"{key} must be a column of numbers, and holds text such as {example!r}")
+        place = first_text(column.values)
+        example = f": {column.values[place]!r} in row {place + 1}" if place is not None else ""
+        raise DataError(f"{key} must be a column of numbers, and holds text{example}")
     weight = column.numbers
-    if unusable := int((~np.isfinite(weight)).sum()):
+    unusable = np.flatnonzero(~np.isfinite(weight))
+    if unusable.size:
         raise DataError(
-            f"{key} must hold a finite number in every row, and {unusable} of {len(weight)} are missing or infinite"
+            f"{key} must hold a finite number in every row, and {unusable.size} of {len(weight)} are missing or "
+            f"infinite, as in row {unusable[0] + 1}"
         )
     if not weight.any():
         raise DataError(f"{key} must not be 0 in every row")

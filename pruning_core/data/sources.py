@@ -93,6 +93,9 @@ def _found(address: str, folder: Path, key: str, label: str | None) -> Iterator[
     """The files behind one address: more than one only where it is a glob."""
     path, inner = (address, "") if (folder / address).is_file() else without_inner(address)
     where = path if REMOTE in path else str(folder / path)
+    if REMOTE not in path and Path(where).is_dir():
+        yield from _in_folder(FileSource(where, address, inner, key, label))
+        return
     if kind_of(path) is None and not GLOB.search(path):
         *types, last = READERS
         named = f"one of {', '.join(NAMED_SETS)} or " if key == "data.source" else ""
@@ -110,6 +113,18 @@ def _found(address: str, folder: Path, key: str, label: str | None) -> Iterator[
         yield from _matches(file, sorted(str(match) for match in root.glob(pattern) if match.is_file()))
     else:
         raise DataError(f"{key} = {address!r} must be a file that exists, and there is none at {where}")
+
+
+def _in_folder(folder: FileSource) -> Iterator[FileSource]:
+    """The files of one type in a folder, as Spark and Dask write tables; names that begin with . or _ are none."""
+    found = [str(path) for path in sorted(Path(folder.where).iterdir()) if path.name[0] not in "._"]
+    kinds = {kind_of(path) for path in found if Path(path).is_file()}
+    if len(kinds) != 1 or None in kinds or not all(Path(path).is_file() for path in found):
+        raise DataError(
+            f"{folder} is a folder, and must hold files of one of the types {', '.join(READERS)} and nothing else; a "
+            "glob such as FOLDER/*.csv chooses some"
+        )
+    yield from _matches(folder, found)
 
 
 def _found_remote(file: FileSource) -> Iterator[FileSource]:
@@ -137,5 +152,7 @@ def _matches(pattern: FileSource, found: list[str]) -> Iterator[FileSource]:
 def _root_and_pattern(where: str) -> tuple[Path, str]:
     """The folder above the first part of a path that is a pattern, and the rest of the path."""
     parts = Path(where).parts
-    first = next(i for i, part in enumerate(parts) if GLOB.search(part))
+    first = next(
+        i for i, part in enumerate(parts) if GLOB.search(part) and not Path(*parts[: i + 1]).exists()
+    )  # what is there is no pattern, whatever its name
     return Path(*parts[:first]), str(PurePosixPath(*parts[first:]))

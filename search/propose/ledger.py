@@ -23,7 +23,7 @@ from search.propose.reading import ERROR, as_trial, directions
 from search.propose.storage import open_storage, quiet_optuna
 from search.stores.addresses import Places, without_password
 from search.stores.locks import hold
-from search.stores.opening import readable
+from search.stores.opening import readable, sqlite_file
 from search.study import Study, StudyError
 from search.trials.checkpoint import search_folder
 from search.trials.overview import NOT_FINITE, last_line
@@ -115,8 +115,7 @@ def open_ledger(study: Study, data: Dataset, places: Places, resume: bool) -> Le
     Raises:
         StudyError: nothing to resume, or the study file or its data changed since.
     """
-    if places.storage.startswith("sqlite:///"):
-        path = Path(places.storage.removeprefix("sqlite:///"))
+    if path := sqlite_file(places.storage):
         if resume and not path.exists():
             raise StudyError(f"nothing to resume: there is no {path}")
         path.parent.mkdir(parents=True, exist_ok=True)

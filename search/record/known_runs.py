@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from sqlalchemy.engine import make_url
+
+from search.stores.opening import sqlite_file
 
 PARENT, SEARCH, OUTPUT = "mlflow.parentRunId", "deeppp.search", "deeppp.output"
 BEST, PARETO = "best", "pareto"
@@ -40,8 +41,8 @@ def runs_with(client: MlflowClient, experiment_id: str, tag: str, value: str) ->
 
 def find_parent(client: MlflowClient, experiment_id: str, tracking_uri: str, label: str, output: Path) -> str:
     """The newest parent run of this label and output folder, or ""; both may have moved together."""
-    database = make_url(tracking_uri).database if tracking_uri.startswith("sqlite:") else None
-    inside = database is not None and Path(database).resolve().is_relative_to(output)
+    database = sqlite_file(tracking_uri)
+    inside = database is not None and database.resolve().is_relative_to(output)
     for run in runs_with(client, experiment_id, SEARCH, label):
         if inside or run.data.tags.get(OUTPUT) == str(output):
             return str(run.info.run_id)

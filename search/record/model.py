@@ -26,15 +26,10 @@ from safetensors.numpy import save_file
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data import Dataset, Source
 from search.record import pruned_network
-from search.record.pruned_network import DESCRIPTION, WEIGHTS, PrunedNetwork
+from search.record.pruned_network import DESCRIPTION, WEIGHTS, PrunedNetwork, origins
 
 NAME, CONTENT = "pruned-network", "content"
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors")
-TYPES = {
-    "float16": DataType.float, "float32": DataType.float, "float64": DataType.double, "bool": DataType.boolean,
-    "int8": DataType.integer, "int16": DataType.integer, "int32": DataType.integer, "int64": DataType.long,
-    "uint8": DataType.integer, "uint16": DataType.integer, "uint32": DataType.long,
-}  # fmt: skip
 LABELS = {bool: DataType.boolean, int: DataType.long, float: DataType.double, str: DataType.string}
 
 
@@ -135,14 +130,18 @@ def _write_model(folder: Path, network: Path, data: Dataset, model: Model) -> No
 
 
 def _signature(source: Source, description: Mapping[str, Any]) -> ModelSignature:
-    """Columns of a file by name, of which only the kept ones must be there; those of an array by their number."""
+    """Columns of a file by name, of which only the kept ones must be there; those of an array by their number.
+
+    They may have any type: MLflow would refuse a file's own columns where another part of it has gaps or wider numbers.
+    An input that may have been made of another column is not demanded; the network says if both are missing.
+    """
     kind = LABELS[type(source.classes[0])]
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(TYPES.get(dtype, AnyType()), name, required=name in description["inputs"])
-        if source.named
-        else ColSpec(DataType.double)
-        for name, dtype in zip(source.columns, source.dtypes, strict=True)
-    ]
+    if not source.named:
+        return ModelSignature(Schema([ColSpec(AnyType()) for _ in source.columns]), Schema([ColSpec(kind)]))
+    made_of = {name: origins(name) for name in source.columns}
+    required = {name for name in description["inputs"] if not made_of[name]}
+    names = dict.fromkeys([*source.columns, *(each for found in made_of.values() for each in found)])
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(AnyType(), name, required=name in required) for name in names]
     return ModelSignature(Schema(inputs), Schema([ColSpec(kind)]))
 
 

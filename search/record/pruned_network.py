@@ -4,6 +4,8 @@ It needs NumPy, pandas and safetensors, and nothing of deepPP, PyTorch or pickle
 """
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,18 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 WEIGHTS, DESCRIPTION = "network.safetensors", "network.json"
+ELEMENT = re.compile(r"(.+)\[(\d+)\]")
+
+
+def origins(name: str) -> list[str]:
+    """The columns of a file that an input of this name may have been made of, besides one that bears the name.
+
+    >>> origins("Jet_pt[0]"), origins("channel=a=b"), origins("met")
+    (['Jet_pt'], ['channel', 'channel=a'], [])
+    """
+    element = ELEMENT.fullmatch(name)
+    begins = [name[:place] for place, letter in enumerate(name) if letter == "=" and place]
+    return begins + ([element.group(1)] if element else [])
 
 
 class PrunedNetwork:
@@ -32,8 +46,8 @@ class PrunedNetwork:
 
         Args:
             model_input: the columns of the data as they are there, not standardised: a frame that has the kept
-                ones under their names, or all columns in the order of the data. Columns that were dropped may hold
-                anything.
+                ones under their names, of whatever type, or all columns in the order of the data. Columns that were
+                dropped may hold anything. Text and lists of which inputs were made may stand in place of these.
             params: not used; MLflow hands it on.
 
         Raises:
@@ -71,8 +85,9 @@ class PrunedNetwork:
         """The columns that the network takes, (rows, n)."""
         columns: list[str] = self.description["columns"]
         if isinstance(rows, pd.DataFrame):
-            if set(self._names) <= set(rows.columns):
-                return rows[self._names].to_numpy(np.float64, na_value=np.nan)
+            found = [_find(rows, name) for name in self._names]
+            if all(column is not None for column in found):
+                return np.column_stack([column for column in found if column is not None])
             rows = rows.to_numpy()
         rows = np.asarray(rows, np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(columns):
@@ -81,6 +96,26 @@ class PrunedNetwork:
                 f"in their order, and have the shape {rows.shape}"
             )
         return rows[:, [columns.index(name) for name in self._names]]
+
+
+def _find(frame: pd.DataFrame, name: str) -> NDArray[np.float64] | None:
+    """An input, from the column of its name or from that which it was made of, (rows,); None if there is none."""
+    if name in frame:
+        column = frame[name]
+        plain = pd.Series(np.asarray(column)) if isinstance(column.dtype, pd.CategoricalDtype) else column
+        numbers: NDArray[np.float64] = plain.to_numpy(np.float64, na_value=np.nan)
+        return numbers
+    made_of = next((each for each in origins(name) if each in frame), None)
+    if made_of is None:
+        return None
+    if name.startswith(f"{made_of}="):
+        return np.asarray(frame[made_of].astype(str) == name.removeprefix(f"{made_of}="), np.float64)
+    place = int(name.removeprefix(made_of)[1:-1])
+    return np.array([_element(values, place) for values in frame[made_of]])
+
+
+def _element(values: "Sequence[float] | None", place: int) -> float:
+    return float(values[place]) if values is not None and not np.isscalar(values) and len(values) > place else np.nan
 
 
 def _load_pyfunc(path: str) -> PrunedNetwork:

@@ -13,7 +13,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from search.record.known_runs import OUTPUT, PARENT, SEARCH, runs_with
-from search.stores.addresses import without_password
+from search.record.moved import follow
+from search.record.views import links
+from search.stores.addresses import check_server, without_password
 from search.stores.opening import existing_store, readable
 from search.study import StudyError
 
@@ -48,10 +50,23 @@ class Store:
     """
 
     def __init__(self, tracking_uri: str | None, output: Path) -> None:
-        self.uri = existing_store(tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), output, "mlflow.db")
+        follow(output)
+        named = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self.is_default = not named
+        self.uri = existing_store(named, output, "mlflow.db")
         self.output = output
+        check_server(self.uri, "MLflow at")
         with readable(self.uri, MlflowException):
             self._client = MlflowClient(self.uri)
+
+    def views(self, ui: str) -> list[tuple[str, str, str]]:
+        """The views of all studies, the latest first: study, name of the view, and its address in the UI at `ui`.
+
+        Raises:
+            StudyError: the store cannot be read.
+        """
+        with readable(self.uri, MlflowException):
+            return links(self.uri, ui)
 
     def run(self, run_id: str) -> LoggedRun:
         """A run by its id.

@@ -28,6 +28,7 @@ from pruning_core.metrics import ACCURACY
 from pruning_core.metrics import Metric as Measured
 from search.record import summary, views
 from search.record.known_runs import BEST, OUTPUT, PARENT, PARETO, SEARCH, Child, find_children, find_parent
+from search.record.moved import artifact_place, follow, is_gone
 from search.record.pictures import Pictures
 from search.record.private import RunWriter
 from search.record.provenance import git_tags
@@ -77,6 +78,8 @@ class Tracking:
         self._metric: Measured = ACCURACY
         self._pictures = Pictures()
         self._children: dict[int, Child] = {}
+        if artifact_root is not None:
+            follow(artifact_root.parent)
         self._doubtful = False  # after a failure: the server may have made a run and not have said so
         with self._reporting("open"), alone(tracking_uri):
             self._client = MlflowClient(tracking_uri)
@@ -85,11 +88,11 @@ class Tracking:
                 self._client.restore_experiment(found.experiment_id)
             self.experiment_id = found.experiment_id if found else self._create_experiment(artifact_root)
             found = found or self._client.get_experiment(self.experiment_id)
+            self._check_place(found.artifact_location, artifact_root)
             self._writer = RunWriter(self._client, tracking_uri, found)
 
     def _create_experiment(self, artifact_root: Path | None) -> str:
-        is_database = urlsplit(self.tracking_uri).scheme.partition("+")[0] in DATABASES
-        place = (artifact_root.resolve() / self.experiment).as_uri() if artifact_root and is_database else None
+        place = artifact_place(artifact_root.parent, self.experiment) if artifact_root and self._is_database else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs, not on traces
         try:
             return self._client.create_experiment(self.experiment, place, kind)
@@ -98,6 +101,20 @@ class Tracking:
             if found is None:
                 raise
             return found.experiment_id  # another search was quicker
+
+    @property
+    def _is_database(self) -> bool:
+        return urlsplit(self.tracking_uri).scheme.partition("+")[0] in DATABASES
+
+    def _check_place(self, place: str, artifact_root: Path | None) -> None:
+        """Refuses a database outside of the folder of results that names a place which the folder has left."""
+        if artifact_root is None or not self._is_database or not is_gone(place):
+            return
+        if place != artifact_place(artifact_root.parent, self.experiment):
+            raise TrackingError(
+                f"MLflow at {without_password(self.tracking_uri)} keeps the files of {self.experiment} in {place}, "
+                "which is gone: move them back there, or name another store by --tracking-uri"
+            )
 
     @property
     def where(self) -> dict[str, str]:

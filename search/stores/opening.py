@@ -11,9 +11,26 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.stores.addresses import without_password
+from search.stores.addresses import sqlite_address, without_password
 from search.stores.locks import hold
 from search.study import StudyError
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file behind the address of a SQLite store; None for other stores.
+
+    Raises:
+        StudyError: the address begins like one and is none.
+
+    >>> sqlite_file("sqlite:///%2F50%25%2Fmlflow.db")
+    PosixPath('/50%/mlflow.db')
+    """
+    if not address.startswith("sqlite:"):
+        return None
+    try:
+        return Path(make_url(address).database or ":memory:")
+    except SQLAlchemyError:
+        raise StudyError(f"{address} must have the form sqlite:///FILE, such as sqlite:////srv/mlflow.db") from None
 
 
 def existing_store(uri: str | None, output: Path, database: str) -> str:
@@ -27,9 +44,8 @@ def existing_store(uri: str | None, output: Path, database: str) -> str:
     Raises:
         StudyError: the address names a SQLite file that is not there, or that is none.
     """
-    address = uri or f"sqlite:///{output.absolute() / database}"
-    if address.startswith("sqlite:"):
-        path = Path(make_url(address).database or "")
+    address = uri or sqlite_address(output.absolute() / database)
+    if path := sqlite_file(address):
         if not path.is_file() or not path.stat().st_size:
             raise StudyError(
                 f"there is no {path}, which {address} names"
@@ -50,10 +66,10 @@ def alone(address: str) -> Iterator[None]:
     Raises:
         sqlite3.Error, OSError: the file cannot be used.
     """
-    if not address.startswith("sqlite:"):
+    path = sqlite_file(address)
+    if path is None:
         yield
         return
-    path = Path(make_url(address).database or ":memory:")
     path.parent.mkdir(parents=True, exist_ok=True)
     with hold(path.with_name(f".{path.name}.lock"), wait=True):
         _open(path)

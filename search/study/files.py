@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from pruning_core.config import TrialConfig
+from search.study.document import parse_yaml
 from search.study.entries import HOMES, searchable
 from search.study.errors import StudyError, sentence, show
 from search.study.paths import from_folder
@@ -62,16 +62,6 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
     return study, study.trial_config(hyperparameters)
 
 
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise StudyError(f"{where}{line} is not valid YAML: {problem}") from None
-
-
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -79,7 +69,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise StudyError(f"the study file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise StudyError(f"the study file {path} must be text in UTF-8") from None
-    document = _parse_yaml(text, str(path))
+    document = parse_yaml(text, str(path))
     if not isinstance(document, dict):
         raise StudyError(f"the study file {path} must hold keys such as name and data, and holds {show(document)}")
     return text, document
@@ -89,7 +79,7 @@ def parse_override(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not (key.strip() and equals):
         raise StudyError(f"--set {override} must have the form KEY=VALUE, such as training.epochs=80")
-    return key.strip(), _parse_yaml(value, f"--set {override}")
+    return key.strip(), parse_yaml(value, f"--set {override}")
 
 
 def _set(document: dict[str, Any], key: str, value: object) -> None:

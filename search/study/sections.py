@@ -119,7 +119,7 @@ class Data(Section):
     def _named(cls, source: object) -> object:
         if not isinstance(source, Mapping):
             return _addresses("data.source", source)
-        if not source or not all(isinstance(label, str | int) and label is not True for label in source):
+        if not source or any(isinstance(label, bool) or not isinstance(label, str | int | float) for label in source):
             raise ValueError("must name the files of each class, such as {signal: sig.root, background: bkg.root}")
         return {str(label): _addresses(f"data.source.{label}", paths) for label, paths in source.items()}
 

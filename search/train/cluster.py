@@ -26,6 +26,7 @@ from pruning_core.data import Dataset
 from search.stores.addresses import SECONDS_TO_ANSWER, check_reachable
 from search.study import Study, StudyError
 from search.train.private import HeadError, bootstrap_address, cpus_here, nodes_of_head
+from search.train.surroundings import check_surroundings
 
 OBJECT_STORE_BYTES = 256 * 2**20
 SECONDS_TO_LOOK = 60
@@ -63,6 +64,7 @@ def started_ray(study: Study, data: Dataset, output: Path, address: str | None) 
     with ThreadPoolExecutor(1) as thread:
         try:
             if address is None:
+                check_surroundings()
                 here = {"CPU": cpus_here(), "GPU": torch.cuda.device_count()}
                 check_resources(study, [Node("", socket.gethostname(), "", here)])
                 rows = data.train.x.numel() * data.train.x.element_size()

@@ -27,6 +27,7 @@ from search.train.resources import slots
 from search.trials.ranking import Merit, merit, ranked
 from search.trials.result import FIRST_FRESH_SEED, SIGNAL_EFFICIENCIES
 from search.trials.trial import Trial
+from search.trials.watcher import Watcher
 
 CANDIDATES = 3
 FEWEST_SEEDS = 8
@@ -159,7 +160,7 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | str:
     )
 
 
-def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, Confirmed]:
+def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watcher) -> dict[str, Confirmed]:
     """Confirms the best trial of each strategy that has one.
 
     The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
@@ -170,6 +171,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, C
         study: the study file (`confirm_seeds`, `resources`).
         trials: the search's trials; of several n, those with one of them.
         data: the data with its test part.
+        watcher: is told how many pieces of training there are, and of each that is done.
     """
     chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
     kit = pack(data, study)
@@ -185,6 +187,11 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset) -> dict[str, C
         ]
         for trial in sorted(attempted, key=lambda trial: -trial.epochs_run)
     }
+    waiting = [piece for pieces_of_trial in tasks.values() for piece in pieces_of_trial]
+    watcher.confirming(len(waiting))
+    while waiting:
+        _, waiting = ray.wait(waiting)
+        watcher.confirmed()
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
         attempts = [_join(trial, ray.get(tasks[trial.number]), metric_name(study.search.score)) for trial in best]

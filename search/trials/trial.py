@@ -69,6 +69,14 @@ def schedule(values: Mapping[str, Any]) -> str:
     return "  ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in named)
 
 
+def fitting(schedule: str, room: int) -> str:
+    """As many hyperparameters of a `schedule` with a name before it, whole, as fit into so many letters."""
+    parts = schedule.split("  ")
+    while len(parts) > 2 and len("  ".join(parts)) > room:
+        parts = [*parts[: -2 if parts[-1] == "…" else -1], "…"]
+    return "  ".join(parts)
+
+
 @dataclass(frozen=True)
 class LoggedTrial(Trial):
     """A trial and what its run in MLflow adds; `run_id` is "" where there is none.

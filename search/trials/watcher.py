@@ -21,8 +21,11 @@ class Watcher:
     def trial_ended(self, trial: Trial, here: bool = True) -> None:
         """A trial is over; `here` is false for one that was over before this run of the search."""
 
-    def confirming(self) -> None:
-        """The trials are done, the best of each strategy are being confirmed."""
+    def confirming(self, pieces: int) -> None:
+        """The trials are done, the best of each strategy are being confirmed, for each n in turn, in so many pieces."""
+
+    def confirmed(self) -> None:
+        """A piece of the confirmation is done."""
 
     def warn(self, *sentences: str) -> None:
         """Something is not as it should be, and the search goes on."""

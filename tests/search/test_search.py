@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,12 @@ def test_a_search_from_start_to_end_and_beyond(workplace: Workplace) -> None:
         assert len(entry["selected"]) == 4
         assert entry["run_id"] == children[entry["trial"]].info.run_id
 
+    moved = workplace.folder.with_name("moved #1, 50% größe")
+    left = workplace.folder
+    left.rename(moved)
+    workplace.folder = moved
     more = workplace.run("--resume", "--trials", str(TRIALS + 2))
+    assert not left.exists()
     assert more["trials"] == TRIALS + 2
     workplace.assert_agreement(TRIALS + 2)
     assert [t.params for t in workplace.optuna()][:TRIALS] == [t.params for t in trials.values()]
@@ -94,6 +100,19 @@ def test_what_workers_occupy_can_be_left_to_a_measurement(workplace: Workplace) 
     assert resources["gpu"] >= 0
 
 
-def test_a_search_without_an_address_starts_ray_itself(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")  # as where somebody has a cluster
+HARMLESS = {
+    **{"MLFLOW_EXPERIMENT_NAME": "other", "MLFLOW_RUN_ID": "f00d", "OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""},
+    **{"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "LC_ALL": "C", "PYTHONPATH": "/nowhere"},
+}
+
+
+def test_what_others_have_set_does_not_keep_a_search_from_running_here(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody has a cluster that is gone, an experiment of their own, a proxy, and no home."""
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    for name, value in HARMLESS.items():
+        monkeypatch.setenv(name, f"{os.environ.get(name, '')}:{value}" if name == "PYTHONPATH" else value)
+    monkeypatch.delenv("HOME", raising=False)
     assert workplace.run("--trials", "2", "--set", "search.confirm_seeds=1")["trials"] == 2
+    assert sorted(path.name for path in workplace.folder.iterdir()) == ["result.json", "runs", "wine.yaml"]

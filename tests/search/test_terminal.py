@@ -1,11 +1,13 @@
 """What a search tells a user in the terminal: while it runs, and as its last words."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from search.stores.addresses import Stored
 from search.study import Study
 from search.terminal import SearchDisplay, reading, show_result
 from search.trials.trial import Trial
@@ -29,7 +31,7 @@ def shown(result: dict[str, Any], keep: Any, capfd: pytest.CaptureFixture[str]) 
     counts = {"study": "s", "trials": 10, "stopped": 1, "failed": 0, "seconds": 60.0, "replica_epochs_per_second": 9.0}
     model = {"uri": "models:/s/1", "seed": 7, "test_accuracy": 0.9}
     study = Study.model_validate({"name": "s", "data": {"source": "wine", "keep": keep}})
-    show_result({**counts, "errors": {}, "model": model, **result}, study, "runs")
+    show_result({**counts, "errors": {}, "model": model, **result}, study, Stored(Path("runs")))
     return " ".join(capfd.readouterr().out.split())
 
 
@@ -67,7 +69,8 @@ def test_without_a_terminal_a_line_now_and_then_counts_the_trials(capfd: pytest.
     display.trial_ended(Trial(2, {"strategy": "stepped"}, ending="failed", error="Traceback\nError: it"))
     display.trial_ended(Trial(3, {"strategy": "stepped"}, ending="stopped", score=0.5, stopped="collapsed"))
     display.warn("this is odd", "and that")
-    display.confirming()
+    display.confirming(2)
+    display.confirmed()
     display.end()
     first, *counts, warned, also, last = capfd.readouterr().out.splitlines()
     assert first == "s-2: 20 trials of stepped"

@@ -3,16 +3,21 @@
 A new format is a subclass of `Columns` and a line in `READERS`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.arrow import FeatherColumns, ParquetColumns
+from pruning_core.data.readers.compressed import COMPRESSIONS
 from pruning_core.data.readers.hdf5 import Hdf5Columns
 from pruning_core.data.readers.named import LABELS, NAMED_SETS
 from pruning_core.data.readers.npz import NpzColumns
 from pruning_core.data.readers.opening import filesystem, readable
 from pruning_core.data.readers.root import RootColumns
 from pruning_core.data.readers.table import Arrays, Column, Columns, FileSource, Lists, path_of
-from pruning_core.data.readers.text import COMPRESSIONS, TextColumns
+from pruning_core.data.readers.text import TextColumns
+from pruning_core.data.wording import some
 
 __all__ = [
     "LABELS",
@@ -62,11 +67,16 @@ def open_columns(file: FileSource) -> Columns:
     """Opens a file of a known type.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, is empty, or has a column twice.
     """
     kind = str(kind_of(file.where))
+    if not file.remote and Path(file.where).is_file() and not Path(file.where).stat().st_size:
+        raise DataError(f"{file} is empty")
     with readable(file, kind[1:]):
-        return READERS[kind](file)
+        columns = READERS[kind](file)
+    if twice := [name for name, count in Counter(columns.names).items() if count > 1]:
+        raise DataError(f"{file} must have every column once, and has several of the name {some(map(repr, twice))}")
+    return columns
 
 
 def read_columns(file: FileSource, columns: Columns, names: Sequence[str]) -> Iterator[Column | Lists]:

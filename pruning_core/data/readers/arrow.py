@@ -2,15 +2,22 @@
 
 import contextlib
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pruning_core.data.readers.frames import column_of
 from pruning_core.data.readers.opening import filesystem
 from pruning_core.data.readers.table import Column, Columns, FileSource, Lists
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ArrowColumns(Columns):
@@ -23,17 +30,26 @@ class ArrowColumns(Columns):
         with self._place() as place:
             schema, self.rows = self._open(place)
         index = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-        self.names = [name for name in schema.names if name not in index]
+        self.index = {name for name in schema.names if name in index}
+        unnamed = {name for name in self.index if UNNAMED_INDEX.fullmatch(name)}
+        self.names = [name for name in schema.names if name not in unnamed]
         kinds = {name: schema.field(name).type for name in dict.fromkeys(self.names) if schema.names.count(name) == 1}
         lists = {name for name, kind in kinds.items() if _of_lists(kind)}
         self.lists = {name for name in lists if _is_number(kinds[name].value_type)}
         nested = {name: str(kind) for name, kind in kinds.items() if pa.types.is_nested(kind)}
-        self.others = {name: kind for name, kind in nested.items() if name not in self.lists}
+        unread = {name: str(kind) for name, kind in kinds.items() if not _is_readable(kind)}
+        self.others = unread | {name: kind for name, kind in nested.items() if name not in self.lists}
+        self._in_arrow = {name for name, kind in kinds.items() if name in self.index or _needs_arrow(kind)}
 
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
         for name in names:
             with self._place() as place:
-                yield _lists(self._array(place, name)) if name in self.lists else column_of(self._series(place, name))
+                if name in self.lists:
+                    yield _lists(self._array(place, name))
+                elif name in self._in_arrow:
+                    yield column_of(_decoded(self._array(place, name)))
+                else:
+                    yield column_of(self._series(place, name))
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[Any]:
@@ -108,6 +124,32 @@ def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _is_readable(kind: Any) -> bool:
+    import pyarrow as pa
+
+    opaque = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_interval)
+    return not any(is_kind(kind) for is_kind in opaque)
+
+
+def _needs_arrow(kind: Any) -> bool:
+    """Whether pandas would refuse the column, make an index of it, or make objects of its numbers."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_decimal(kind))
+
+
+def _decoded(column: Any) -> "pd.Series[Any]":
+    """Categories as what they are, decimals as the nearest float."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    series: pd.Series[Any] = column.to_pandas()
+    return series
 
 
 def _lists(column: Any) -> Lists:

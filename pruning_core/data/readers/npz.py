@@ -34,6 +34,8 @@ class NpzColumns(Columns):
                     f"one for each of its columns"
                 )
             self._columns = {str(name): matrix[:, i] for i, name in enumerate(names)}
+            if len(self._columns) < len(names) or self._columns.keys() & arrays:
+                raise DataError(f"{file} must have every column once, unlike {some([*map(str, names), *arrays])}")
         self._columns |= arrays
         lengths = {name: array.shape for name, array in self._columns.items()}
         if len(set(lengths.values())) > 1:

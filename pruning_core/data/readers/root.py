@@ -23,7 +23,7 @@ class RootColumns(Columns):
         self._uproot = package("uproot", "root", file)
         if file.remote:
             filesystem(file)
-        with self._uproot.open(file.where) as root:
+        with self._uproot.open({file.where: None}) as root:
             self._tree = self._name(root)
             tree = root[self._tree]
             self.rows = int(tree.num_entries)
@@ -38,7 +38,7 @@ class RootColumns(Columns):
 
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
         # a cache of arrays would outlive the file: its objects refer to each other
-        with self._uproot.open(self.file.where, array_cache=None) as root:
+        with self._uproot.open({self.file.where: None}, array_cache=None) as root:
             tree = root[self._tree]
             for name in names:
                 array = tree[name].array(library="ak")

@@ -119,13 +119,14 @@ class Columns(ABC):
     """The columns of an open file.
 
     ``names`` are all columns in the order of the file; ``lists`` those of several numbers per row; ``others`` those
-    that cannot be read, with the name of their type.
+    that cannot be read, with the name of their type; ``index`` those that name the rows and are inputs only by name.
     """
 
     names: Sequence[str]
     rows: int
     lists: Collection[str] = ()
     others: Mapping[str, str] = {}
+    index: Collection[str] = ()
 
     @abstractmethod
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:

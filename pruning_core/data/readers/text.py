@@ -1,26 +1,19 @@
 """Tables of text: which separator they have and how they write numbers is found out."""
 
-import contextlib
-import csv
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pruning_core.data.dataset import DataError
+from pruning_core.data.readers.compressed import decompressed
 from pruning_core.data.readers.frames import column_of
-from pruning_core.data.readers.opening import opened
-from pruning_core.data.readers.table import Column, Columns, FileSource, path_of
+from pruning_core.data.readers.layout import HEAD_BYTES, Layout
+from pruning_core.data.readers.table import Column, Columns, FileSource
 from pruning_core.data.wording import some
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SEPARATORS = (",", "\t", ";", "|")
-SPACES = r"\s+"
-HEAD_BYTES, HEAD_LINES = 1 << 18, 20
-
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-"""What text may be compressed with, by the last suffix, in Arrow's words."""
 
 COMMA_FRACTION = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d*)?([eE][+-]?\d+)?"
 COMMA_THOUSANDS = r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?([eE][+-]?\d+)?"
@@ -30,23 +23,12 @@ class TextColumns(Columns):
     """A table of text, read as a whole: its columns have no place of their own in the file."""
 
     def __init__(self, file: FileSource) -> None:
-        import pandas as pd
-
-        with _decompressed(file) as stream:
-            head = stream.read(HEAD_BYTES)
-        encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        separator = _separator(head.decode(encoding, errors="replace"), file)
-        options: dict[str, Any] = {"sep": separator, "encoding": encoding.removesuffix("-sig"), "low_memory": False}
-
-        def read(**style: Any) -> "pd.DataFrame":
-            with _decompressed(file) as stream:
-                frame: pd.DataFrame = pd.read_csv(stream, **{**options, **style})
-            return frame
-
-        frame = read()
+        with decompressed(file) as stream:
+            layout = Layout.of(stream.read(HEAD_BYTES), file)
+        frame = _read(file, layout)
         if style := _style(frame, file):
-            frame = read(**style)
-        frame.columns = pd.Index([str(name) for name in frame.columns])
+            frame = _read(file, layout, **style)
+        frame.columns = frame.columns.astype(str)
         self._frame = frame
         self.names = list(frame.columns)
         self.rows = len(frame)
@@ -55,30 +37,32 @@ class TextColumns(Columns):
         yield from (column_of(self._frame[name]) for name in names)
 
 
-@contextlib.contextmanager
-def _decompressed(file: FileSource) -> Iterator[Any]:
-    with opened(file) as raw:
-        compression = COMPRESSIONS.get(path_of(file.where).suffix.lower())
-        if compression is None:
-            yield raw
-        else:
-            import pyarrow as pa
+def _read(file: FileSource, layout: Layout, **style: Any) -> "pd.DataFrame":
+    """The table, of which no row may have another number of cells than the header: pandas would shift or fill it."""
+    import pandas as pd
 
-            yield pa.CompressedInputStream(raw, compression)
-
-
-def _separator(head: str, file: FileSource) -> str:
-    """The file type's own separator if it splits the first lines evenly, or the one that does."""
-    usual = "\t" if ".tsv" in path_of(file.where).name.lower() else ","
-    lines = [line for line in head.splitlines()[:HEAD_LINES] if line.strip()]
-    if len(head) >= HEAD_BYTES and len(lines) > 1:
-        lines = lines[:-1]  # it may be cut off
-    for separator in sorted(SEPARATORS, key=lambda each: each != usual):
-        widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
-        if len(widths) == 1 and widths.pop() > 1:
-            return separator
-    widths = {len(line.split()) for line in lines}
-    return SPACES if not any(usual in line for line in lines) and len(widths) == 1 and widths.pop() > 1 else usual
+    options: dict[str, Any] = {
+        **{"sep": layout.separator, "encoding": layout.encoding, "skiprows": layout.comments},
+        **{"low_memory": False, "index_col": False},
+    }
+    doubtful: Exception | None = None
+    try:
+        with decompressed(file) as stream, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame: pd.DataFrame = pd.read_csv(stream, **options, **style)
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        doubtful = error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file} must be text in UTF-8, or in UTF-16 with a byte order mark, and byte {error.start} is none "
+            f"({error.object[error.start]:#x})"
+        ) from error
+    if doubtful or frame.iloc[:, -1].hasnans:
+        with decompressed(file) as stream:
+            layout.check_cells(stream, file)
+    if doubtful:
+        raise doubtful
+    return frame
 
 
 def _style(frame: "pd.DataFrame", file: FileSource) -> dict[str, str]:

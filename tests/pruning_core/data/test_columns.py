@@ -115,7 +115,9 @@ def test_text_becomes_an_input_for_each_category(tmp_path: Path) -> None:
     )
     assert torch.equal(data.train.x, ones.train.x)
     assert data.fingerprint == ones.fingerprint
-    with pytest.raises(DataError, match=r"numeric feature columns only, unlike channel \(channel begins with 'mu'\)"):
+    with pytest.raises(
+        DataError, match=r"numeric feature columns only, unlike channel \(channel holds 'mu' in row 1\)"
+    ):
         load(table, tmp_path)
 
 

@@ -1,0 +1,136 @@
+"""A folder of results that was copied, renamed and moved, under any name that the system allows."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+from small_search import small_search
+from tracked import open_search, over, write_trial
+
+from search import tracking_uri
+from search.cli import main
+from search.record.moved import PLACES
+from search.record.store import Store
+from search.record.tracking import Tracking, TrackingError
+from search.stores.addresses import sqlite_address
+from search.stores.opening import sqlite_file
+
+NAMES = ["two words, a#b+c&d=e", "50% more, 50%25, what?", "-größe:b@c", "x" * 190 + ".db"]
+
+
+def contents(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of every file."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+def places_in(database: Path) -> set[str]:
+    """Every place of a file that the database names, but for the experiment that MLflow makes itself."""
+    with closing(sqlite3.connect(database)) as connection:
+        found = [connection.execute(f"SELECT {column} FROM {table}").fetchall() for table, column in PLACES]
+    return {place for rows in found for (place,) in rows if place and "/mlruns/" not in place}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_is_recorded_and_found_under_any_name(name: str, tmp_path: Path, empty_store: Path) -> None:
+    output = tmp_path / name
+    output.mkdir()
+    shutil.copy(empty_store, output / "mlflow.db")
+    assert sqlite_file(sqlite_address(output / "mlflow.db")) == output / "mlflow.db"
+    tracking = Tracking(tracking_uri(output), "quick", output / "mlartifacts")
+    parent = open_search(tracking, output)
+    run_id = tracking.start_trial(0, {"strategy": "stepped"})
+    tracking.finish_trial(over(0), write_trial(output / "trial"))
+    moved = tmp_path / "moved"
+    output.rename(moved)
+    store = Store(None, moved)
+    assert store.artifact_names(store.run(run_id)) >= {"trial.json", "history.npz"}
+    again = Tracking(tracking_uri(moved), "quick", moved / "mlartifacts")
+    assert open_search(again, moved, resume=True) == parent
+    again.start_trial(1, {"strategy": "stepped"})
+    again.finish_trial(over(1), write_trial(moved / "trial"))
+    assert list(tmp_path.iterdir()) == [moved]
+    assert all(place.startswith((moved / "mlartifacts").as_uri()) for place in places_in(moved / "mlflow.db"))
+
+
+def test_a_copy_is_on_its_own(tmp_path: Path, empty_store: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    shutil.copy(empty_store, first / "mlflow.db")
+    open_search(Tracking(tracking_uri(first), "quick", first / "mlartifacts"), first)
+    shutil.copytree(first, second)
+    before = contents(first)
+    tracking = Tracking(tracking_uri(second), "quick", second / "mlartifacts")
+    open_search(tracking, second, label="quick-2")
+    assert contents(first) == before
+    link = tmp_path / "link"
+    link.symlink_to(second)
+    assert MlflowClient(tracking_uri(link)).get_experiment(tracking.experiment_id).artifact_location == (
+        (second / "mlartifacts" / "quick").as_uri()
+    )
+
+
+def test_a_store_elsewhere_does_not_follow_and_says_what_is_gone(tmp_path: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path / "team.db")
+    uri = sqlite_address(tmp_path / "team.db")
+    runs = tmp_path / "runs"
+    open_search(Tracking(uri, "quick", runs / "mlartifacts"), runs)
+    before = places_in(tmp_path / "team.db")
+    open_search(Tracking(uri, "quick", tmp_path / "other" / "mlartifacts"), tmp_path / "other", label="quick-2")
+    assert places_in(tmp_path / "team.db") >= before, "the experiment of a team stays where it is"
+    runs.rename(tmp_path / "moved")
+    with pytest.raises(TrackingError, match=r"quick in file://.*/runs/mlartifacts/quick, which is gone"):
+        Tracking(uri, "quick", tmp_path / "moved" / "mlartifacts")
+    assert not runs.exists()
+
+
+@pytest.fixture
+def moves(tmp_path: Path) -> Iterator[Path]:
+    """A folder to move results within; in the end nothing lies in any of the places but the last."""
+    desk = tmp_path / "desk #1 + größe"
+    yield desk
+    assert len([path for path in desk.iterdir() if path.is_dir()]) == 1
+
+
+@pytest.mark.slow
+def test_every_command_follows_a_folder_that_moves(
+    tmp_path_factory: pytest.TempPathFactory, moves: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = small_search(tmp_path_factory.getbasetemp())
+    before = contents(searched.output)
+    shutil.copytree(searched.folder, moves)
+    monkeypatch.chdir(moves)
+    home = Path("runs")
+
+    def move(name: str) -> Path:
+        home.rename(name)
+        return Path(name)
+
+    run: Any = searched.run("stepped", stopped=False)
+    parent = searched.runs[-1].info.run_id
+    home = move("two 50% ?")
+    assert main(["report", "cellar", "--output", str(home)]) == 0
+    assert (home / "reports" / "cellar.html").exists()
+    assert (home / "mlartifacts" / "cellar" / parent / "artifacts" / "report" / "cellar.html").exists()
+    home = move("drei#&=.db")
+    assert main(["replay", run.info.run_id, "--output", str(home), "--json", "replayed.json"]) == 0
+    assert json.loads(Path("replayed.json").read_text())["selected"] == searched.trial(run)["selected"]
+    home = move("-vier")
+    assert main(["export", run.info.run_id, f"--output={home}"]) == 0
+    assert len(list((home / "export").rglob("pruned.onnx"))) == 1
+    home = move("fünf")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(home))
+    frame = pd.read_csv("wine.csv")
+    answers = mlflow.pyfunc.load_model("models:/cellar/1").predict(frame.drop(columns="target"))
+    assert (answers == frame["target"]).mean() > 0.7
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert all(place.startswith((moves / "fünf" / "mlartifacts").as_uri()) for place in places_in(home / "mlflow.db"))
+    assert contents(searched.output) == before
