@@ -42,7 +42,7 @@ def train(display: terminal.SearchDisplay) -> None:
         display.trial_started(number)
         params = {"strategy": ("stepped", "plateau", "markov")[number % 3], **SPACE}
         accuracy = 0.9 + number / 200
-        display.trial_ended(Trial(number, params, ending="ended", accuracy=accuracy, complete=1.0, epochs_run=9))
+        display.trial_ended(Trial(number, params, ending="ended", score=accuracy, complete=1.0, epochs_run=9))
 
 
 def look(study: Path) -> None:
