@@ -44,7 +44,7 @@ def test_a_search_from_start_to_end_and_beyond(workplace: Workplace) -> None:
         assert len(entry["selected"]) == 4
         assert entry["run_id"] == children[entry["trial"]].info.run_id
 
-    moved = workplace.folder.with_name("moved #1, 50% größe")
+    moved = workplace.folder.with_name("moved, größe")
     left = workplace.folder
     left.rename(moved)
     workplace.folder = moved
