@@ -228,6 +228,10 @@ class Training:
                 of_replica += [pruner.units[unit] for unit in units]
         return kept
 
+    def _repr_html_(self) -> str:
+        """The curves of the run so far, for a notebook."""
+        return self.history._repr_html_()
+
     def result(self) -> dict[str, object]:
         """The run so far as the JSON of `deeppp trial --json`."""
         return self.history.result(self.selected())

@@ -1,5 +1,6 @@
 """What a search has come to: the numbers of `deeppp search --json`, and from them trials, network and page."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,27 @@ class SearchResult:
             to: the page; None stands for `output`/reports/LABEL.html.
         """
         return write_report(self.json["study"], self.stored, to=Path(to) if to else None, say=lambda line: None)
+
+    def _repr_html_(self) -> str:
+        """The table of strategies and the winner's gates, for a notebook."""
+        from search.report.notebook import result_html
+
+        return result_html(self.json, self._gate_picture())
+
+    def _gate_picture(self) -> bytes | None:
+        """The picture of the winner's trial, where MLflow has one."""
+        from search.record.store import Store
+
+        run_id = self.strategies[self.winner]["run_id"] if self.winner else None
+        if run_id is None:
+            return None
+        try:
+            store = Store(self.stored.tracking_uri, self.stored.output)
+            with tempfile.TemporaryDirectory() as folder:
+                picture = store.artifact(store.run(run_id), "gates.png", Path(folder))
+                return picture.read_bytes() if picture else None
+        except StudyError:
+            return None
 
 
 def summarise(
