@@ -31,10 +31,20 @@ if TYPE_CHECKING:
 class SearchResult:
     """A search that is over.
 
-    Args:
-        json: what `deeppp search --json` writes.
-        stored: where everything about it lies.
-        data: that it trained on.
+    Parameters
+    ----------
+    json : mapping
+        What `deeppp search --json` writes.
+    stored : Stored
+        Where everything about it lies.
+    data : Dataset
+        What it trained on.
+
+    Examples
+    --------
+    >>> from search import run_study
+    >>> result = run_study("studies/quick.yaml", trials=12)  # doctest: +SKIP
+    >>> result.winner, result.trials.accuracy.max(), result.network().columns  # doctest: +SKIP
     """
 
     json: Mapping[str, Any]
@@ -80,8 +90,10 @@ class SearchResult:
     def network(self) -> RawNetwork:
         """The winner's pruned network: raw (B, n) float32 of its `columns`, in their order, -> logits (B, C).
 
-        Raises:
-            StudyError: there is no winner, or no seed of it that completed and can be compacted.
+        Raises
+        ------
+        StudyError
+            There is no winner, or no seed of it that completed and can be compacted.
         """
         kept = read_network(search_folder(self.stored.output, self.json["study"]) / WINNER)
         if kept is None:
@@ -91,8 +103,10 @@ class SearchResult:
     def report(self, to: Path | str | None = None) -> Path:
         """Writes the page about the search and returns where it is.
 
-        Args:
-            to: the page; None stands for `output`/reports/LABEL.html.
+        Parameters
+        ----------
+        to : Path or str, optional
+            The page; None stands for `output`/reports/LABEL.html.
         """
         return write_report(self.json["study"], self.stored, to=Path(to) if to else None, say=lambda line: None)
 
