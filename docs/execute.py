@@ -1,4 +1,4 @@
-"""Runs the notebooks from top to bottom, each in an empty folder, and stores them with their outputs: `make notebooks`."""
+"""Runs the notebooks from top to bottom, each in an empty folder, and stores them with outputs: `make notebooks`."""
 
 import sys
 import tempfile

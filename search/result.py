@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """A search that is over.
 
@@ -109,6 +109,10 @@ class SearchResult:
             The page; None stands for `output`/reports/LABEL.html.
         """
         return write_report(self.json["study"], self.stored, to=Path(to) if to else None, say=lambda line: None)
+
+    def __repr__(self) -> str:
+        trials, winner = self.json["trials"], self.winner
+        return f"SearchResult({self.json['study']!r}: {trials} trials, winner {winner!r})"
 
     def _repr_html_(self) -> str:
         """The table of strategies and the winner's gates, for a notebook."""

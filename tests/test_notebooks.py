@@ -42,8 +42,9 @@ def test_both_run_from_top_to_bottom_and_show_what_is_stored(executed: Path) -> 
     assert [notebook.name for notebook in NOTEBOOKS] == ["search.ipynb", "training.ipynb"]
     for notebook in NOTEBOOKS:
         kinds = [[sorted(output.get("data", {})) for output in of_cell] for of_cell in outputs(notebook)]
-        again = [[sorted(output.get("data", {})) for output in of_cell] for of_cell in outputs(executed / notebook.name)]
-        assert again == kinds
+        assert kinds == [
+            [sorted(output.get("data", {})) for output in of_cell] for of_cell in outputs(executed / notebook.name)
+        ]
 
 
 @pytest.mark.slow

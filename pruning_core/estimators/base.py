@@ -155,7 +155,7 @@ class PruningEstimator(BaseEstimator):
         ValueError
             `n_features_to_select` is neither a count nor a fraction.
         """
-        wanted: object = self.n_features_to_select
+        wanted: Any = self.n_features_to_select
         if isinstance(wanted, Integral) and not isinstance(wanted, bool):
             return int(wanted)
         if isinstance(wanted, Real) and 0 < wanted < 1:
