@@ -1,5 +1,6 @@
 """Rows that are in memory already, in arrays or DataFrames, as a `Dataset`: what a notebook has."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,8 +8,7 @@ import numpy as np
 import torch
 
 from pruning_core.data.dataset import DataError, Dataset, Part, Source
-from pruning_core.data.load import HEAD
-from pruning_core.data.prepare import fingerprint, refuse_gaps, standardise, varying
+from pruning_core.data.prepare import HEAD, refuse_gaps, standardise, varying
 from pruning_core.data.weights import for_training
 from pruning_core.data.wording import some
 
@@ -88,7 +88,7 @@ def from_arrays(
         raise DataError(f"{name} must have at least 2 features that vary in the training part, and has {len(names)}")
     x_parts = [np.ascontiguousarray(x[:, varies]) for x in x_parts]
     class_names = tuple(map(str, classes))
-    digest = fingerprint((names, class_names), [*x_parts, *y_parts, *(w for w in weights if w is not None)])
+    digest = _fingerprint((names, class_names), [*x_parts, *y_parts, *(w for w in weights if w is not None)])
     mean, scale, filling = standardise(x_parts, names, name, impute=None)
     tensors = [
         Part(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y), None if w is None else torch.from_numpy(w))
@@ -161,3 +161,12 @@ def _weights(parts: Sequence[ArrayPart]) -> list[np.ndarray | None]:
         if not (weights[0][labels == label] > 0).any():
             raise DataError(f"every class must have rows of a weight above zero to train on, and {label} has none")
     return [*weights]
+
+
+def _fingerprint(names: object, arrays: Sequence[np.ndarray]) -> str:
+    """A SHA-256 over names and arrays, their shapes included."""
+    digest = hashlib.sha256(repr(names).encode())
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

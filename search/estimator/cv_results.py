@@ -15,9 +15,9 @@ def cv_results(trials: Sequence[Trial]) -> dict[str, Any]:
     Ranks put completion before accuracy, as a search does; a trial that failed or has no accuracy comes last. Of a
     single split the deviation is 0.
     """
-    score = np.array([np.nan if trial.accuracy is None else trial.accuracy for trial in trials])
+    score = np.array([np.nan if trial.score is None else trial.score for trial in trials])
     merits = [
-        merit_of(trial) if trial.accuracy is not None and trial.ending != "failed" else (-1.0, 0.0) for trial in trials
+        merit_of(trial) if trial.score is not None and trial.ending != "failed" else (-1.0, 0.0) for trial in trials
     ]
     results: dict[str, Any] = {
         "params": [dict(trial.params) for trial in trials],

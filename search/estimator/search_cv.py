@@ -25,7 +25,11 @@ from search.study import Study, StudyError
 from search.study.entries import HOMES
 from search.study.files import read_study
 
-SCORINGS = {"accuracy": "pruned_accuracy"}
+SCORINGS = {
+    "accuracy": "pruned_accuracy",
+    "balanced_accuracy": "pruned_balanced_accuracy",
+    "roc_auc": "pruned_auc",
+}
 """scikit-learn's words for objectives of a study file."""
 
 
@@ -49,7 +53,8 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     strategies : sequence of str, optional
         What competes; by default ``stepped``, ``plateau`` and ``markov``.
     scoring : str, default="accuracy"
-        ``accuracy``, under the hard mask, or another `search.objective` of a study file.
+        ``accuracy``, ``balanced_accuracy`` or ``roc_auc``, under the hard mask, or what a study file has as
+        `search.objective`.
     cv : splitter or iterable of one (training, validation) pair, optional
         A single split, such as ``ShuffleSplit(1)`` or ``PredefinedSplit``; `fit` needs ``X_test`` then. None splits as
         a study file does (`data.split`: 70 % training, 15 % validation, 15 % test, stratified), or, where `fit` gets

@@ -8,11 +8,11 @@ from search.trials.trial import Trial
 
 def test_trials_in_scikit_learns_form() -> None:
     trials = [
-        Trial(0, {"strategy": "stepped", "growth": 1.5}, ending="ended", accuracy=0.8, complete=1.0),
-        Trial(1, {"strategy": "markov", "delta": 0.1}, ending="stopped", accuracy=0.95, complete=0.5),
-        Trial(2, {"strategy": "stepped", "growth": 2.0}, ending="ended", accuracy=0.9, complete=1.0),
+        Trial(0, {"strategy": "stepped", "growth": 1.5}, ending="ended", score=0.8, complete=1.0),
+        Trial(1, {"strategy": "markov", "delta": 0.1}, ending="stopped", score=0.95, complete=0.5),
+        Trial(2, {"strategy": "stepped", "growth": 2.0}, ending="ended", score=0.9, complete=1.0),
         Trial(3, {"strategy": "stepped", "growth": 3.0}, ending="failed"),
-        Trial(4, {"strategy": "markov", "delta": 0.2}, ending="ended", accuracy=0.8, complete=1.0),
+        Trial(4, {"strategy": "markov", "delta": 0.2}, ending="ended", score=0.8, complete=1.0),
     ]
     results = cv_results(trials)
     assert results["params"][1] == {"strategy": "markov", "delta": 0.1}
