@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install search findings findings-quick test test-pages test-cluster lint format clean
+.PHONY: help install search findings findings-quick test test-pages test-cluster lint format docs notebooks clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,12 @@ format: $(INSTALLED) ## sort imports and format the code
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
+docs: $(INSTALLED) ## build the pages about the public names in Python, from their docstrings, into docs/api/
+	$(BIN)/python docs/build.py
+
+notebooks: $(INSTALLED) ## run the notebooks in docs/notebooks/ and store them with their outputs
+	$(BIN)/python docs/execute.py
+
 clean: ## remove .venv and everything that tools left behind; runs/ stays
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/api *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

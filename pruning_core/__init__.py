@@ -16,20 +16,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig, register
-    from pruning_core.data import Dataset, load_dataset
+    from pruning_core.data import Dataset, from_arrays, load_dataset
+    from pruning_core.estimators import PruningClassifier, PruningSelector
     from pruning_core.networks import NetworkSpec
     from pruning_core.pruner import Pruner
     from pruning_core.strategies import Strategy
     from pruning_core.training import train
 
-__all__ = ["Dataset", "NetworkSpec", "Pruner", "Strategy", "TrialConfig", "load_dataset", "register", "train"]
+__all__ = [
+    "Dataset",
+    "NetworkSpec",
+    "Pruner",
+    "PruningClassifier",
+    "PruningSelector",
+    "Strategy",
+    "TrialConfig",
+    "from_arrays",
+    "load_dataset",
+    "register",
+    "train",
+]
 
 _HOMES = {
     "Dataset": "data",
     "NetworkSpec": "networks",
     "Pruner": "pruner",
+    "PruningClassifier": "estimators",
+    "PruningSelector": "estimators",
     "Strategy": "strategies",
     "TrialConfig": "config",
+    "from_arrays": "data",
     "load_dataset": "data",
     "register": "config",
     "train": "training",

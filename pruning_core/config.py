@@ -23,11 +23,15 @@ AnyStrategy = TypeVar("AnyStrategy", bound=type[Strategy])
 class TrialConfig(BaseModel):
     """One configuration of a pruning run. The defaults complete the pruning without any search.
 
+    Raises
+    ------
+    pydantic.ValidationError
+        A value outside its range, or an unknown name.
+
+    Examples
+    --------
     >>> TrialConfig(keep=16, strategy="plateau", growth=1.5).alpha_strategy
     'plateau'
-
-    Raises:
-        pydantic.ValidationError: a value outside its range, or an unknown name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -122,11 +126,22 @@ def alpha_strategy(config: TrialConfig, replicas: int, device: torch.device | st
 def register(strategy: AnyStrategy) -> AnyStrategy:
     """Makes a strategy known: its label can stand in a study file, its hyperparameters belong to `TrialConfig`.
 
-    Args:
-        strategy: a class with a `label` of its own. One that bears the label of another takes its place.
+    Parameters
+    ----------
+    strategy : type
+        A class with a `label` of its own. One that bears the label of another takes its place.
 
-    Raises:
-        ValueError: one of its hyperparameters bears a name that means something else already.
+    Raises
+    ------
+    ValueError
+        One of its hyperparameters bears a name that means something else already.
+
+    Examples
+    --------
+    >>> from pruning_core import register
+    >>> from pruning_core.strategies import Stepped
+    >>> register(Stepped) is Stepped
+    True
     """
     others = {h.name: h for k in STRATEGIES.values() if k.label != strategy.label for h in k.hyperparameters}
     for mine in strategy.hyperparameters:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pruning_core import progress
 from pruning_core.config import TrialConfig
+from pruning_core.curves import Panel, curves_html
 
 Floats = NDArray[np.floating]
 GATE_NUMBERS = 2**22
@@ -160,6 +161,20 @@ class History:
             last.complete.astype(bool),
             last.drift,
             last.lambda_,
+        )
+
+    def _repr_html_(self) -> str:
+        """The curves of the run, for a notebook: accuracies on the validation part, and open gates."""
+        if not self.records:
+            return "<div>no epoch has been trained yet</div>"
+        keep, complete = sum(pruner.keep for pruner in self.pruners), int(self.records[-1].complete.sum())
+        accuracies = {"pruned": self.array("pruned_accuracy"), "full": self.array("full_accuracy")}
+        return curves_html(
+            f"{self.config.strategy}: {complete} of {len(self.seeds)} replicas complete after {len(self)} epochs",
+            [
+                Panel("validation accuracy", accuracies, 1.0),
+                Panel(f"open gates (n = {keep})", {"": self.array("active")}, float(len(self.names))),
+            ],
         )
 
     def outcomes(self) -> list[str]:

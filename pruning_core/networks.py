@@ -36,16 +36,24 @@ def unknown_widths(config: "TrialConfig", features: int, classes: int) -> tuple[
 class NetworkSpec:
     """All that training and a search need to know about a network.
 
-    Args:
-        build: (config, features, classes) -> a new network with random numbers from torch's global generator.
-        input_shape: of one row as the network takes it, such as (1, 28, 28); None for flat rows, (F,).
-        kind: network -> what two networks must have in common to be computed as one stack, None for one that is never
-            joined with others. By default all but their numbers, see `structure`.
-        widths: (config, features, classes) -> widths of all layers, from the inputs to the classes, by which the memory
-            of a step is estimated before anything is built; None where they are not known.
-        compact: (network, mean, scale) -> the pruned network as a smaller one on raw columns; raises `CompactionError`
-            where it cannot. See `compaction.compact`.
+    Parameters
+    ----------
+    build : callable
+        (config, features, classes) -> a new network with random numbers from torch's global generator.
+    input_shape : tuple of int, optional
+        Of one row as the network takes it, such as (1, 28, 28); None for flat rows, (F,).
+    kind : callable
+        network -> what two networks must have in common to be computed as one stack, None for one that is never joined
+        with others. By default all but their numbers, see `structure`.
+    widths : callable
+        (config, features, classes) -> widths of all layers, from the inputs to the classes, by which the memory of a
+        step is estimated before anything is built; None where they are not known.
+    compact : callable
+        (network, mean, scale) -> the pruned network as a smaller one on raw columns; raises `CompactionError` where it
+        cannot. See `compaction.compact`.
 
+    Examples
+    --------
     >>> def linear(config, features, classes):
     ...     return nn.Sequential(Pruner(features, config.keep), nn.Linear(features, classes))
     >>> NetworkSpec(linear).input_shape is None

@@ -13,16 +13,26 @@ from torch import Tensor, nn
 class Pruner(nn.Module):
     """N trainable gates of which `keep` shall stay open.
 
-    Args:
-        units: N, how many units are gated.
-        keep: n, how many units survive, 1 <= n < N.
-        initial_weight: w_0; sigma(3) = 0.953 (deck: "initialized to have sigma(w) ~ 1").
-        trailing_dims: dimensions that follow the gated one: 0 for (..., N), 2 for the channels of (..., N, H, W).
-        name: what it is called in results; None for its path in the network, such as `encoder.gates`.
+    Parameters
+    ----------
+    units : int
+        N, how many units are gated.
+    keep : int
+        n, how many units survive, 1 <= n < N.
+    initial_weight : float, default=3.0
+        w_0; sigma(3) = 0.953 (deck: "initialized to have sigma(w) ~ 1").
+    trailing_dims : int, default=0
+        Dimensions that follow the gated one: 0 for (..., N), 2 for the channels of (..., N, H, W).
+    name : str, optional
+        What it is called in results; None for its path in the network, such as `encoder.gates`.
 
-    Raises:
-        ValueError: `keep` outside 1 ... N-1.
+    Raises
+    ------
+    ValueError
+        `keep` outside 1 ... N-1.
 
+    Examples
+    --------
     >>> Pruner(units=4, keep=2)(torch.ones(3, 4)).shape
     torch.Size([3, 4])
     """

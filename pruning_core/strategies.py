@@ -73,18 +73,36 @@ class Strategy:
     Read `alpha_R` before an epoch, call `update` after it. Before the first epoch has been measured, <L_cla>/<L_pru>
     counts as 1. A strategy of your own overrides `grown`, and `first_lambda` if it has no `lambda_start`.
 
-    Args:
-        config: its `hyperparameters` are read.
-        replicas: R.
-        device: where the replicas live.
+    Parameters
+    ----------
+    config : TrialConfig
+        Its `hyperparameters` are read.
+    replicas : int
+        R.
+    device : torch.device or str
+        Where the replicas live.
 
-    Attributes:
-        label: its name everywhere.
-        hyperparameters: those that it uses, in the order in which a search draws them.
-        known_points: values that a search tries first, besides the defaults.
-        chain: whether a Markov chain moves the pruner weights, not back-propagation. Such a strategy leaves alpha to
-            the one that `alpha` names.
-        reading: of mu, as `MU` has them, where no hyperparameter sets it.
+    Attributes
+    ----------
+    label : str
+        Its name everywhere.
+    hyperparameters : tuple of Hyperparameter
+        Those that it uses, in the order in which a search draws them.
+    known_points : tuple of mapping
+        Values that a search tries first, besides the defaults.
+    chain : bool
+        Whether a Markov chain moves the pruner weights, not back-propagation. Such a strategy leaves alpha to the one
+        that `alpha` names.
+    reading : str
+        Of mu, as `MU` has them, where no hyperparameter sets it.
+
+    Examples
+    --------
+    >>> from pruning_core import TrialConfig
+    >>> from pruning_core.strategies import Stepped
+    >>> strategy = Stepped(TrialConfig(keep=4, lambda_start=0.5), replicas=2)
+    >>> strategy.alpha_R.tolist()
+    [0.5, 0.5]
     """
 
     label: ClassVar[str]
@@ -144,8 +162,10 @@ class Strategy:
     def check(cls, config: Values) -> None:
         """Refuses values that are allowed each, but not together.
 
-        Raises:
-            ValueError: a sentence.
+        Raises
+        ------
+        ValueError
+            A sentence.
         """
 
     @classmethod

@@ -59,16 +59,36 @@ def train(
 ) -> "Training":
     """Prepares the training of one replica per seed; iterate over the result to train.
 
-    Args:
-        config: every hyperparameter.
-        data: training and validation part (a test part is not looked at).
-        seeds: one per replica: initial weights, order of the batches and random numbers of the chain follow from it.
-        network: how a network is built, or just a function that builds one; it needs at least one `Pruner`.
-        device: `cuda` if there is one, else `cpu`, unless given.
-        metric: what is measured at each epoch's end beside accuracy and balanced accuracy.
+    Parameters
+    ----------
+    config : TrialConfig
+        Every hyperparameter.
+    data : Dataset
+        Training and validation part (a test part is not looked at).
+    seeds : sequence of int
+        One per replica: initial weights, order of the batches and random numbers of the chain follow from it.
+    network : NetworkSpec or callable, default=GATED_MLP
+        How a network is built, or just a function that builds one; it needs at least one `Pruner`.
+    device : torch.device or str, optional
+        `cuda` if there is one, else `cpu`, unless given.
+    metric : Metric, optional
+        What is measured at each epoch's end beside accuracy and balanced accuracy.
 
-    Returns:
+    Returns
+    -------
+    Training
         A `Training`: iterable over `EpochRecord`s, with `result()`, `state_dict()` and `accuracy()`.
+
+    Examples
+    --------
+    >>> from pruning_core import TrialConfig, load_dataset, train
+    >>> from pathlib import Path
+    >>> data = load_dataset("wine", folder=Path())
+    >>> run = train(TrialConfig(keep=4, epochs=3), data, seeds=range(2))
+    >>> [record.epoch for record in run]
+    [1, 2, 3]
+    >>> len(run.result()["pruned_accuracy"]["per_seed"])
+    2
     """
     return Training(config, data, seeds, network, device, metric)
 
@@ -228,6 +248,10 @@ class Training:
                 of_replica += [pruner.units[unit] for unit in units]
         return kept
 
+    def _repr_html_(self) -> str:
+        """The curves of the run so far, for a notebook."""
+        return self.history._repr_html_()
+
     def result(self) -> dict[str, object]:
         """The run so far as the JSON of `deeppp trial --json`."""
         return self.history.result(self.selected())
@@ -239,9 +263,12 @@ class Training:
     def scores(self, part: Part, pruned: bool = True) -> dict[str, list[float]]:
         """Each of `metrics` on any part of the data, e.g. the test part after a search: a value per replica, by name.
 
-        Args:
-            part: rows, which count as much as their `weight`, where the part has one.
-            pruned: under the hard mask instead of the gates as they are.
+        Parameters
+        ----------
+        part : Part
+            Rows, which count as much as their `weight`, where the part has one.
+        pruned : bool, default=True
+            Under the hard mask instead of the gates as they are.
         """
         there = part.to(self.data.train.x.device)
         return {name: value_R.tolist() for name, value_R in self._measure(there, pruned).items()}

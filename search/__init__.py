@@ -10,14 +10,16 @@ Nothing is imported before it is used, and importing this package changes nothin
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.estimator import PruningSearchCV
     from search.record.moved import tracking_uri
     from search.result import SearchResult
     from search.run import Stopped, run_study
     from search.study import Study, StudyError
 
-__all__ = ["SearchResult", "Stopped", "Study", "StudyError", "run_study", "tracking_uri"]
+__all__ = ["PruningSearchCV", "SearchResult", "Stopped", "Study", "StudyError", "run_study", "tracking_uri"]
 
 _HOMES = {
+    "PruningSearchCV": "search.estimator",
     "SearchResult": "search.result",
     "Stopped": "search.run",
     "Study": "search.study",

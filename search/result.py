@@ -1,5 +1,6 @@
 """What a search has come to: the numbers of `deeppp search --json`, and from them trials, network and page."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """A search that is over.
 
-    Args:
-        json: what `deeppp search --json` writes.
-        stored: where everything about it lies.
-        data: that it trained on.
+    Parameters
+    ----------
+    json : mapping
+        What `deeppp search --json` writes.
+    stored : Stored
+        Where everything about it lies.
+    data : Dataset
+        What it trained on.
+
+    Examples
+    --------
+    >>> from search import run_study
+    >>> result = run_study("studies/quick.yaml", trials=12)  # doctest: +SKIP
+    >>> result.winner, result.trials.accuracy.max(), result.network().columns  # doctest: +SKIP
     """
 
     json: Mapping[str, Any]
@@ -79,8 +90,10 @@ class SearchResult:
     def network(self) -> RawNetwork:
         """The winner's pruned network: raw (B, n) float32 of its `columns`, in their order, -> logits (B, C).
 
-        Raises:
-            StudyError: there is no winner, or no seed of it that completed and can be compacted.
+        Raises
+        ------
+        StudyError
+            There is no winner, or no seed of it that completed and can be compacted.
         """
         kept = read_network(search_folder(self.stored.output, self.json["study"]) / WINNER)
         if kept is None:
@@ -90,10 +103,37 @@ class SearchResult:
     def report(self, to: Path | str | None = None) -> Path:
         """Writes the page about the search and returns where it is.
 
-        Args:
-            to: the page; None stands for `output`/reports/LABEL.html.
+        Parameters
+        ----------
+        to : Path or str, optional
+            The page; None stands for `output`/reports/LABEL.html.
         """
         return write_report(self.json["study"], self.stored, to=Path(to) if to else None, say=lambda line: None)
+
+    def __repr__(self) -> str:
+        trials, winner = self.json["trials"], self.winner
+        return f"SearchResult({self.json['study']!r}: {trials} trials, winner {winner!r})"
+
+    def _repr_html_(self) -> str:
+        """The table of strategies and the winner's gates, for a notebook."""
+        from search.report.notebook import result_html
+
+        return result_html(self.json, self._gate_picture())
+
+    def _gate_picture(self) -> bytes | None:
+        """The picture of the winner's trial, where MLflow has one."""
+        from search.record.store import Store
+
+        run_id = self.strategies[self.winner]["run_id"] if self.winner else None
+        if run_id is None:
+            return None
+        try:
+            store = Store(self.stored.tracking_uri, self.stored.output)
+            with tempfile.TemporaryDirectory() as folder:
+                picture = store.artifact(store.run(run_id), "gates.png", Path(folder))
+                return picture.read_bytes() if picture else None
+        except StudyError:
+            return None
 
 
 def summarise(

@@ -61,23 +61,40 @@ def run_study(
 ) -> "SearchResult":
     """Carries out a study.
 
+    Parameters
+    ----------
+    study : Study, mapping, Path or str
+        A study, what stands in a study file, or the path of one.
+    data : Dataset, optional
+        In place of what `data.source` names.
+    output : Path or str, default="runs"
+        The folder of the results, which is made if need be.
+    trials : int, optional
+        In place of `search.trials`.
+    storage : str, optional
+        Of Optuna; None stands for a database in `output`.
+    tracking_uri : str, optional
+        Of MLflow; None stands for `MLFLOW_TRACKING_URI`, else a database in `output`.
+    address : str, optional
+        Of a running Ray cluster; None starts Ray on this machine.
+    resume : bool, default=False
+        Go on with the latest search of this study in `output`.
+    progress : bool, default=True
+        Show how the search goes; warnings are logged to the logger `deeppp` where it is off.
+
+    Raises
+    ------
+    StudyError
+        The study cannot be run; nothing has been written then.
+    pruning_core.data.DataError
+        Its data cannot be used.
+    Stopped
+        By SIGINT, too many failures, a full disk, or a lost storage or cluster; everything so far is saved.
+
+    Examples
+    --------
+    >>> from search import run_study
     >>> result = run_study({"name": "a", "data": {"source": "wine", "keep": 4}}, trials=12)  # doctest: +SKIP
-
-    Args:
-        study: a study, what stands in a study file, or the path of one.
-        data: in place of what `data.source` names.
-        output: the folder of the results, which is made if need be.
-        trials: in place of `search.trials`.
-        storage: of Optuna; None stands for a database in `output`.
-        tracking_uri: of MLflow; None stands for `MLFLOW_TRACKING_URI`, else a database in `output`.
-        address: of a running Ray cluster; None starts Ray on this machine.
-        resume: go on with the latest search of this study in `output`.
-        progress: show how the search goes; warnings are logged to the logger `deeppp` where it is off.
-
-    Raises:
-        StudyError: the study cannot be run; nothing has been written then.
-        pruning_core.data.DataError: its data cannot be used.
-        Stopped: by SIGINT, too many failures, a full disk, or a lost storage or cluster; everything so far is saved.
     """
     started = time.monotonic()
     study = _with_trials(_as_study(study), trials)

@@ -1,9 +1,10 @@
 """Where the rows come from: named sets and files, split, standardised and encoded as tensors.
 
-`load_dataset` is the only way in. What cannot be used it refuses with a `DataError`, one sentence that names the key of
-the study file, the value it got and what is allowed.
+`load_dataset` reads files, `from_arrays` takes what is in memory. What cannot be used they refuse with a `DataError`,
+one sentence that names the key of the study file, the value it got and what is allowed.
 """
 
+from pruning_core.data.arrays import ArrayPart, from_arrays
 from pruning_core.data.cut import parse_cut
 from pruning_core.data.dataset import DataError, Dataset, Part, Source
 from pruning_core.data.inputs import Progress
@@ -13,6 +14,7 @@ from pruning_core.data.spec import DataSpec
 from pruning_core.data.split import parse_split
 
 __all__ = [
+    "ArrayPart",
     "DataError",
     "DataSpec",
     "Dataset",
@@ -20,6 +22,7 @@ __all__ = [
     "Progress",
     "Source",
     "check_keep",
+    "from_arrays",
     "kind_of",
     "load_dataset",
     "parse_cut",

@@ -87,6 +87,15 @@ class Dataset:
     cut left ``rows_kept``; None where nothing was read. ``missing`` is the share of missing values of each feature, and
     ``filling`` (F,) float64 what stands for them, raw; a set that was made in memory has neither. ``cautions``
     are warnings about what was found in the data.
+
+    Examples
+    --------
+    >>> from pruning_core import from_arrays
+    >>> import numpy as np
+    >>> x, y = np.eye(3).repeat(4, axis=0), np.repeat(["u", "d", "s"], 4)
+    >>> data = from_arrays((x, y), (x, y))
+    >>> len(data.train.y), data.class_names, data.test is None
+    (12, ('d', 's', 'u'), True)
     """
 
     name: str

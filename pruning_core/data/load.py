@@ -38,19 +38,29 @@ def load_dataset(
     Large data, of more than `large.LARGE` values, is read a few columns at a time, so that it takes little more memory
     than its tensors.
 
+    Parameters
+    ----------
+    source : str, sequence of str or mapping
+        Which rows to learn from. At least 2 of their features must vary in the training part; constant ones are left
+        out.
+    folder : Path
+        What a relative path is relative to.
+    cache : Path, optional
+        A folder in which the tensors of large data are kept and found again, see `cache`; None keeps none.
+    progress : callable, optional
+        Is told how much has been read.
+    keys : optional
+        The other keys of `DataSpec`, such as ``target`` and ``split``.
+
+    Raises
+    ------
+    DataError
+        The data or an argument cannot be used.
+
+    Examples
+    --------
     >>> len(load_dataset("digits", folder=Path()).feature_names)
     60
-
-    Args:
-        source: which rows to learn from. At least 2 of their features must vary in the training part; constant
-            ones are left out.
-        folder: what a relative path is relative to.
-        cache: a folder in which the tensors of large data are kept and found again, see `cache`; None keeps none.
-        progress: is told how much has been read.
-        keys: the other keys of `DataSpec`, such as ``target`` and ``split``.
-
-    Raises:
-        DataError: the data or an argument cannot be used.
     """
     spec = DataSpec(source, **keys)
     split = parse_split(spec.split)

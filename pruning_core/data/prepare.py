@@ -189,7 +189,7 @@ def standardise(
 
 def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str) -> None:
     """Refuses standardised values that float32, in which networks compute, cannot hold."""
-    for x, part in zip(x_parts, PARTS, strict=True):
+    for x, part in zip(x_parts, PARTS, strict=False):
         largest = np.maximum(np.max(x, axis=0, initial=0), -np.min(x, axis=0, initial=0))
         too_large = largest > np.finfo(np.float32).max
         if too_large.any():

@@ -224,5 +224,16 @@ def read_ledger(name: str, url: str) -> ReadLedger:
     raise StudyError(f"there is no study or search {name} in {without_password(url)}: {known}")
 
 
+def optuna_study(label: str, url: str) -> optuna.Study:
+    """A search as Optuna has it, to be read.
+
+    Args:
+        label: of the search.
+        url: of its storage.
+    """
+    with quiet_optuna(), readable(url):
+        return optuna.load_study(study_name=label, storage=url)
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -32,13 +32,15 @@ StrategyName = Annotated[str, AfterValidator(one_of(STRATEGIES))]
 class Study(Section):
     """A study file. Only `name` and `data` are required; `space` holds ranges, choices and fixed values.
 
+    ``study.model_dump(mode="json")`` is the study with every default filled in.
+    `Study.model_validate` reads it.
+
+    Examples
+    --------
     >>> data = {"source": "digits", "keep": 16}
     >>> study = Study.model_validate({"name": "a", "data": data, "space": {"growth": 2}})
     >>> study.trial_config({"lambda_start": 0.5}).growth
     2.0
-
-    ``study.model_dump(mode="json")`` is the study with every default filled in.
-    `Study.model_validate` reads it.
     """
 
     name: str = Field(max_length=100, description="letters, digits, '.', '_' and '-'; names the experiment")
@@ -154,8 +156,10 @@ class Study(Section):
 
         Where these leave out `strategy` or `keep`, it is the study's first.
 
-        Raises:
-            StudyError: a name that is no hyperparameter, or a value outside its range.
+        Raises
+        ------
+        StudyError
+            A name that is no hyperparameter, or a value outside its range.
         """
         values: dict[str, object] = {"keep": self.data.keeps[0], "hidden": self.network.hidden}
         values |= self.training.model_dump() | {"strategy": self.strategies[0]}
@@ -170,12 +174,17 @@ class Study(Section):
     def load_data(self, cache: Path | None = None, progress: Progress = lambda share: None) -> Dataset:
         """The study's data. A relative path in `data` counts from the working directory here.
 
-        Args:
-            cache: a folder in which the tensors of large data are kept for the next time.
-            progress: is told which share of it has been read.
+        Parameters
+        ----------
+        cache : Path, optional
+            A folder in which the tensors of large data are kept for the next time.
+        progress : callable, optional
+            Is told which share of it has been read.
 
-        Raises:
-            pruning_core.data.DataError: the data cannot be used.
+        Raises
+        ------
+        pruning_core.data.DataError
+            The data cannot be used.
         """
         keys = self.data.model_dump(exclude={"keep"}) | {"class_weight": self.class_weight}
         data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ray import tune
 from ray.exceptions import RayError
-from ray.tune import Callback, TuneError
+from ray.tune import Callback, ProgressReporter, TuneError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
@@ -141,6 +141,7 @@ class Trials:
                 trial_dirname_creator=_folder_name,
                 trial_name_creator=_folder_name,
                 verbose=0,
+                progress_reporter=_Silent(),
             )
         finally:
             if threading.current_thread() is threading.main_thread():
@@ -153,6 +154,13 @@ class Trials:
 
 def _folder_name(trial: TuneTrial) -> str:
     return trial_folder(Path(), trial.config["number"]).name
+
+
+class _Silent(ProgressReporter):
+    """Tune's own reporter would clear the cell of a notebook, whatever `verbose` is."""
+
+    def should_report(self, trials: list[TuneTrial], done: bool = False) -> bool:
+        return False
 
 
 class _Search(Searcher):
