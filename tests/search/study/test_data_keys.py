@@ -150,7 +150,7 @@ BAD: list[Bad] = [
     ({"source": {"s": "data/sig.root:Evts", "b": "data/wz.root"}}, ["data.source.s", "no tree 'Evts'", "Events"]),
     ({"source": BY_CLASS}, ["data.features", "a list in Jet_pt", "Jet_pt[:3]"]),
     ({"source": "data/nested.parquet", "target": "y"}, ["data.features", "track (struct<x: int64>)"]),
-    ({"source": "data/mixed.parquet", "target": "y"}, ["data.source", "numeric", "eta holds 'a' in row"]),
+    ({"source": "data/mixed.parquet", "target": "y"}, ["data.source", "numeric", "eta holds 'a' in row 1"]),
     ({"source": CLASSES}, ["data.source", "numeric feature columns only, unlike channel"]),
     ({"source": CLASSES, "encode": "label"}, ["data.encode = 'label'", "'onehot' or null"]),
     ({**WITHOUT_TEXT, "impute": "zero"}, ["data.impute = 'zero'", "'mean', 'median' or null"]),
