@@ -41,8 +41,8 @@ def train(display: terminal.SearchDisplay) -> None:
     for number in range(12):
         display.trial_started(number)
         params = {"strategy": ("stepped", "plateau", "markov")[number % 3], **SPACE}
-        accuracy = 0.9 + number / 200
-        display.trial_ended(Trial(number, params, ending="ended", score=accuracy, complete=1.0, epochs_run=9))
+        score = 0.9 + number / 200
+        display.trial_ended(Trial(number, params, ending="ended", score=score, complete=1.0, epochs_run=9))
 
 
 def look(study: Path) -> None:
