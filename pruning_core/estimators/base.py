@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections import Counter
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -156,9 +156,9 @@ class PruningEstimator(BaseEstimator):
             `n_features_to_select` is neither a count nor a fraction.
         """
         wanted: Any = self.n_features_to_select
-        if isinstance(wanted, Integral) and not isinstance(wanted, bool):
+        if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool):
             return int(wanted)
-        if isinstance(wanted, Real) and 0 < wanted < 1:
+        if isinstance(wanted, float | np.floating) and 0 < wanted < 1:
             return max(1, int(wanted * features))
         raise ValueError(f"n_features_to_select = {wanted!r} must be a count, or a fraction between 0 and 1")
 

@@ -40,6 +40,12 @@ def tracking_uri(output: Path | str = "runs") -> str:
     """The address of MLflow's store of a folder of results, whose files are found where the folder lies now.
 
     It is what `mlflow.set_tracking_uri` takes; where `MLFLOW_TRACKING_URI` is set, it is that.
+
+    Examples
+    --------
+    >>> import mlflow
+    >>> from search import tracking_uri
+    >>> mlflow.set_tracking_uri(tracking_uri("runs"))  # doctest: +SKIP
     """
     follow(Path(output))
     return mlflow_address(None, Path(output))
