@@ -239,7 +239,7 @@ def _frequencies(
         marks = [frequencies[other].get(name, 0.0) for name in names]
         axes.plot(marks, range(len(names)), marker_of(other), color=colour_of(other),
                   ms=4.5, mec="white", mew=0.6, ls="none", clip_on=False)  # fmt: skip
-    axes.set_yticks(range(len(names)), [name if len(name) <= 22 else name[:21] + "…" for name in names])
+    axes.set_yticks(range(len(names)), [name if len(name) <= 20 else name[:19] + "…" for name in names])
     axes.set_ylim(rows - 0.4, -0.6)
     axes.set_xlim(0, 1)
     quiet(axes, "x")

@@ -128,8 +128,11 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
 def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, data: Dataset | None) -> str:
     """Which of the winner's networks is registered, and how accurate that one is."""
     winners = entry["test" if metric == ACCURACY else "test_accuracy"]["per_seed"]
-    accuracy, rows = model["test_accuracy"], len(data.test.y) if data and data.test else None
-    right = f"{points(accuracy)} % of the test rows" + (f" ({round(accuracy * rows):,} of {rows:,})" if rows else "")
+    accuracy, test = model["test_accuracy"], data.test if data else None
+    rows = len(test.y) if test and test.weight is None else None
+    right = f"{points(accuracy)} % of the test {'rows' if rows else 'part'}" + (
+        f" ({round(accuracy * rows):,} of {rows:,})" if rows else ""
+    )
     return (
         f"MLflow has one of these networks as the model {model['uri']}: that of seed {model['seed']}, which of the "
         f"complete seeds is best on the validation part (accuracy {points(model['validation_accuracy'])} %). It is "
