@@ -33,8 +33,8 @@ findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDIN
 findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/
 	$(BIN)/python -m studies.findings --quick
 
-test: $(INSTALLED) ## run the tests, but for those of test-pages and test-cluster
-	$(BIN)/python -m pytest -m 'not browser and not cluster'
+test: $(INSTALLED) ## run the tests, two at a time, but for those of test-pages and test-cluster
+	$(BIN)/python -m pytest -m 'not browser and not cluster' -n 2 --dist loadfile --durations 25
 
 test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI in Chromium
 	$(BIN)/python -m pytest -m browser
