@@ -1,8 +1,7 @@
 """A folder of results that was renamed, copied or mounted elsewhere, and MLflow's database in it.
 
-MLflow keeps absolute places of files in five columns of its tables, of which nothing but the tables is documented. They
-are brought up to date when a command opens the folder; without that, files of a moved folder would be looked for, and
-written, where it once lay.
+MLflow keeps absolute places of files in its tables. They are brought up to date when a command opens the folder;
+without that, files of a moved folder would be looked for, and written, where it once lay.
 """
 
 import os
@@ -12,17 +11,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from search.record.private import experiment_places, move_places
 from search.stores.addresses import mlflow_address
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 SECONDS_TO_WAIT = 60
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
 
 
 def artifact_place(output: Path, experiment: str) -> str:
@@ -64,18 +57,13 @@ def follow(output: Path) -> None:
             return
         connection.execute("BEGIN IMMEDIATE")
         for old, new in list(_moved(connection, output)):
-            for table, column in PLACES:
-                connection.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-                    (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
-                )
+            move_places(connection, old, new)
         connection.commit()
 
 
 def _moved(connection: sqlite3.Connection, output: Path) -> Iterator[tuple[str, str]]:
     """The old and the new place of every experiment whose files have moved with the folder."""
-    for name, old in connection.execute("SELECT name, artifact_location FROM experiments").fetchall():
+    for name, old in experiment_places(connection):
         new = artifact_place(output, name)
         if not old or old == new or not old.endswith(f"/{ARTIFACTS}/{name}"):
             continue

@@ -1,4 +1,4 @@
-"""The only file that uses what MLflow does not document: its table models, its artifact repositories, the UI's views.
+"""The only file that uses what MLflow does not document: its tables, its artifact repositories, the UI's views.
 
 `RunWriter` writes the beginning and the end of a run into SQLite as one transaction each. Why: through `MlflowClient` a
 run would be a dozen transactions, and every point of its curves an object that is looked up again: 0.1 ms a point, of
@@ -6,11 +6,15 @@ which a usual trial has 1,600. Its files go to one artifact repository; the clie
 with a pool of threads. What breaks when the tables change: the first run of a search on SQLite; for every other store
 `MlflowClient` does it already.
 
+`experiment_places` and `move_places` read and change where its tables say that files lie. Why: those places are
+absolute, and nothing documented moves them. What breaks when the tables change: a folder that was moved is refused.
+
 `view_tag` and `view_address` know how the UI keeps a saved view. Why: nothing documented saves one. What breaks when
 the UI changes: experiments open without a chosen view.
 """
 
 import json
+import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,9 +30,30 @@ from sqlalchemy import Connection, create_engine, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import NullPool
 
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 POINT = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
 LATEST = ("value", "timestamp", "step", "is_nan")
 ARTIFACTS = "artifacts"
+
+
+def experiment_places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The name of every experiment in a database, and where its files lie."""
+    return connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+
+
+def move_places(connection: sqlite3.Connection, old: str, new: str) -> None:
+    """Has a database say that what lay in one place lies in another."""
+    for table, column in PLACES:
+        connection.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+            (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
+        )
 
 
 def view_tag(key: str) -> str:

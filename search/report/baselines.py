@@ -63,7 +63,6 @@ def fit(
     winner: Mapping[str, Any],
     data: Dataset,
     seeds: Sequence[int],
-    epochs: int,
     network: NetworkSpec = GATED_MLP,
     metric: Metric = ACCURACY,
 ) -> Comparison:
@@ -71,15 +70,14 @@ def fit(
 
     Args:
         columns: indices of the inputs that it sees.
-        winner: the hyperparameters (`TrialConfig.used()`) of which the training is taken.
+        winner: the hyperparameters (`TrialConfig.used()`) of which the training is taken; it takes all of `epochs`.
         data: the data with its test part.
         seeds: one per replica; those of the confirmation give its initial weights and batches.
-        epochs: how long to train.
         network: that of the winner.
         metric: what the study maximises.
     """
     assert data.test is not None
-    config = TrialConfig(**{**winner, "strategy": "fixed", "epochs": epochs, "settle_epochs": epochs})
+    config = TrialConfig(**{**winner, "strategy": "fixed", "settle_epochs": winner["epochs"]})
     run = train(config, data.without_test(), seeds, with_inputs(columns, network), metric=metric)
     for _ in run:
         pass

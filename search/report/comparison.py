@@ -49,7 +49,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     for name, columns in choices.items():
         inputs = f"{len(columns)} inputs ({name})"
         say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(epochs, 'epoch')}")
-        networks[name] = fit(columns, config, data, seeds, epochs, network, metric)
+        networks[name] = fit(columns, {**config, "epochs": epochs}, data, seeds, network, metric)
     return networks
 
 

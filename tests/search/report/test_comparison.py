@@ -17,8 +17,8 @@ CONFIG = {"strategy": "stepped", "keep": 3, "hidden": [16], "learning_rate": 0.0
 
 
 def test_a_comparison_sees_its_inputs_and_no_others(data: Dataset) -> None:
-    informative = fit([0, 1, 2], CONFIG, data, range(3), 15)
-    noise = fit([5, 6, 7], CONFIG, data, range(3), 15)
+    informative = fit([0, 1, 2], {**CONFIG, "epochs": 15}, data, range(3))
+    noise = fit([5, 6, 7], {**CONFIG, "epochs": 15}, data, range(3))
     assert informative.inputs == ("x0", "x1", "x2")
     assert min(informative.test) > 0.8 > max(noise.test)
     assert len(informative.validation) == 3
@@ -38,12 +38,14 @@ def test_a_comparison_sees_its_inputs_and_no_others(data: Dataset) -> None:
             "test": scrambled(test),
         }
     )
-    assert fit([0, 1, 2], CONFIG, elsewhere, range(3), 15).test == pytest.approx(informative.test, abs=0.02)
+    assert fit([0, 1, 2], {**CONFIG, "epochs": 15}, elsewhere, range(3)).test == pytest.approx(
+        informative.test, abs=0.02
+    )
 
 
 def test_the_full_network_is_a_plain_network(data: Dataset) -> None:
     assert data.test is not None
-    full = fit(range(12), CONFIG, data, [7], 12)
+    full = fit(range(12), {**CONFIG, "epochs": 12}, data, [7])
     torch.manual_seed(7)
     plain = torch.nn.Sequential(torch.nn.Linear(12, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
     optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
