@@ -64,11 +64,15 @@ def section(search: SearchRecord, data: Dataset, folder: Path) -> Section:
 def raw_values(data: Dataset, columns: Sequence[int]) -> Values:
     """Raw values of some inputs in the rows of all parts, or in a random choice of very many."""
     parts = [part for part in (data.train, data.validation, data.test) if part is not None]
-    x_BF = torch.cat([part.x[:, list(columns)] for part in parts]).double()
     y_B = torch.cat([part.y for part in parts]).numpy()
     ones = [torch.ones(len(part.y)) if part.weight is None else part.weight.double() for part in parts]
     rows = _some(len(y_B))
-    x_BF = x_BF[rows] * data.scale[list(columns)] + data.mean[list(columns)]
+    ends = np.cumsum([len(part.y) for part in parts])
+    pieces = [
+        part.x[rows[(rows >= end - len(part.y)) & (rows < end)] - (end - len(part.y))][:, list(columns)]
+        for part, end in zip(parts, ends, strict=True)
+    ]
+    x_BF = torch.cat(pieces).double() * data.scale[list(columns)] + data.mean[list(columns)]
     names = [data.feature_names[column] for column in columns]
     return Values(x_BF.numpy(), names, y_B[rows], torch.cat(ones).numpy()[rows], data.class_names)
 

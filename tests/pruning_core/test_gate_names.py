@@ -35,7 +35,9 @@ def test_a_hidden_layer_as_wide_as_the_inputs_has_names_of_its_own() -> None:
     assert names_in(lambda: nn.Sequential(nn.Linear(6, 6), Pruner(6, 2), nn.Linear(6, 3))) == [numbered("1")]
 
 
-@pytest.mark.parametrize("first", [nn.Identity, lambda: nn.Dropout(0.5), nn.Flatten], ids=str)
+@pytest.mark.parametrize(
+    "first", [nn.Identity, lambda: nn.Dropout(0.5), nn.Flatten], ids=["identity", "dropout", "flatten"]
+)
 def test_inputs_that_are_handed_on_as_they_are_are_the_inputs(first: Callable[[], nn.Module]) -> None:
     assert names_in(lambda: nn.Sequential(first(), Pruner(6, 2), nn.Linear(6, 3))) == [FEATURES]
 
