@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,19 +12,26 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
 from small_search import small_search
-from tracked import open_search, over, write_trial
+from tracked import a_study, open_search, over, write_trial
 
+from pruning_core.data import Dataset
 from search import tracking_uri
 from search.cli import main
-from search.record.moved import PLACES
+from search.propose.ledger import open_ledger
+from search.record.private import PLACES
 from search.record.store import Store
 from search.record.tracking import Tracking, TrackingError
-from search.stores.addresses import sqlite_address
+from search.stores.addresses import places, sqlite_address
 from search.stores.opening import sqlite_file
 
-NAMES = ["two words, a#b+c&d=e", "50% more, 50%25, what?", "-größe:b@c", "x" * 190 + ".db"]
+any_name = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
+    lambda name: name not in (".", "..") and len(name.encode()) <= 200
+)
+"""What a folder may be called on Linux."""
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -39,26 +47,37 @@ def places_in(database: Path) -> set[str]:
     return {place for rows in found for (place,) in rows if place and "/mlruns/" not in place}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_search_is_recorded_and_found_under_any_name(name: str, tmp_path: Path, empty_store: Path) -> None:
-    output = tmp_path / name
-    output.mkdir()
-    shutil.copy(empty_store, output / "mlflow.db")
-    assert sqlite_file(sqlite_address(output / "mlflow.db")) == output / "mlflow.db"
-    tracking = Tracking(tracking_uri(output), "quick", output / "mlartifacts")
-    parent = open_search(tracking, output)
-    run_id = tracking.start_trial(0, {"strategy": "stepped"})
-    tracking.finish_trial(over(0), write_trial(output / "trial"))
-    moved = tmp_path / "moved"
-    output.rename(moved)
-    store = Store(None, moved)
-    assert store.artifact_names(store.run(run_id)) >= {"trial.json", "history.npz"}
-    again = Tracking(tracking_uri(moved), "quick", moved / "mlartifacts")
-    assert open_search(again, moved, resume=True) == parent
-    again.start_trial(1, {"strategy": "stepped"})
-    again.finish_trial(over(1), write_trial(moved / "trial"))
-    assert list(tmp_path.iterdir()) == [moved]
-    assert all(place.startswith((moved / "mlartifacts").as_uri()) for place in places_in(moved / "mlflow.db"))
+@given(name=any_name)
+@example(name="two words, a#b+c&d=e")
+@example(name="50% more, 50%25, what?")
+@example(name="-größe:b@c")
+@example(name="x" * 190 + ".db")
+@settings(max_examples=8, deadline=None, derandomize=True)
+def test_a_search_is_recorded_and_found_under_any_name(name: str, empty_store: Path, data: Dataset) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        output = Path(above) / name
+        output.mkdir()
+        shutil.copy(empty_store, output / "mlflow.db")
+        where = places(output, None, None)
+        assert sqlite_file(where.tracking_uri) == output / "mlflow.db"
+        assert open_ledger(a_study(), data, where, resume=False).label == "quick"
+        tracking = Tracking(where.tracking_uri, "quick", output / "mlartifacts")
+        parent = open_search(tracking, output)
+        run_id = tracking.start_trial(0, {"strategy": "stepped"})
+        tracking.finish_trial(over(0), write_trial(output / "trial"))
+        assert list(Path(above).iterdir()) == [output]
+        moved = Path(above) / "moved"
+        output.rename(moved)
+        store = Store(None, moved)
+        assert store.artifact_names(store.run(run_id)) >= {"trial.json", "history.npz"}
+        there = places(moved, None, None)
+        assert open_ledger(a_study(), data, there, resume=True).label == "quick"
+        again = Tracking(there.tracking_uri, "quick", moved / "mlartifacts")
+        assert open_search(again, moved, resume=True) == parent
+        again.start_trial(1, {"strategy": "stepped"})
+        again.finish_trial(over(1), write_trial(moved / "trial"))
+        assert list(Path(above).iterdir()) == [moved]
+        assert all(place.startswith((moved / "mlartifacts").as_uri()) for place in places_in(moved / "mlflow.db"))
 
 
 def test_a_copy_is_on_its_own(tmp_path: Path, empty_store: Path) -> None:
