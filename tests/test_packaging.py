@@ -90,7 +90,7 @@ def test_every_file_of_a_package_ships(package: str, wheel: zipfile.ZipFile) -> 
 
 def test_the_command_is_declared(wheel: zipfile.ZipFile) -> None:
     name = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "deeppp = search.cli:main" in wheel.read(name).decode().splitlines()
+    assert "deeppp = deeppp:main" in wheel.read(name).decode().splitlines()
 
 
 def commands(config: dict[str, Any], node: str) -> str:
