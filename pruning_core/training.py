@@ -21,7 +21,7 @@ from pruning_core.gate_names import gate_names
 from pruning_core.history import QUANTITIES, STATES, EpochRecord, History, PrunedUnits, PrunerRecord
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
 from pruning_core.joined import kind
-from pruning_core.metrics import ACCURACY, BESIDE, Metric, background_efficiency, measure
+from pruning_core.metrics import ACCURACY, BESIDE, Metric, background_efficiency, measure, signal_class
 from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
@@ -273,21 +273,26 @@ class Training:
         there = part.to(self.data.train.x.device)
         return {name: value_R.tolist() for name, value_R in self._measure(there, pruned).items()}
 
-    def roc(self, part: Part, signal: int, efficiency_K: Tensor, pruned: bool = True) -> Tensor:
-        """The ROC curve of each replica on any part of the data of two classes, (R, K) float64 on the CPU.
+    def roc(self, part: Part, efficiencies: Sequence[float], pruned: bool = True) -> list[list[float]]:
+        """The ROC curve of each replica on any part of the data, (R, K); empty unless there are two classes.
 
         Args:
             part: rows, which count as much as their `weight`, where the part has one.
-            signal: index of the class that is the signal.
-            efficiency_K: signal efficiencies in (0, 1), float64.
+            efficiencies: of the signal (see `signal_class`), in (0, 1).
             pruned: under the hard mask instead of the gates as they are.
 
         Returns:
             The background's efficiency at each of them.
         """
+        signal = signal_class(self.data)
+        if signal is None:
+            return []
         there = part.to(self.data.train.x.device)
         answers = self.replicas.answers(there, pruned, with_logits=True)
-        return background_efficiency(answers.log_odds(signal), there.y == signal, efficiency_K, there.weight).cpu()
+        efficiency_K = torch.tensor(efficiencies, dtype=torch.float64)
+        background_RK = background_efficiency(answers.log_odds(signal), there.y == signal, efficiency_K, there.weight)
+        curves: list[list[float]] = background_RK.tolist()
+        return curves
 
     def _measure(self, part: Part, pruned: bool) -> dict[str, Tensor]:
         with_logits = any(metric.needs_logits for metric in self.metrics)

@@ -7,6 +7,7 @@ import numpy as np
 
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers import Column
+from pruning_core.data.readers.layout import is_number
 from pruning_core.data.wording import some
 
 MOST_CATEGORIES = 100
@@ -36,15 +37,7 @@ def encode_labels(column: Column, target: str) -> tuple[np.ndarray, list[Any]]:
 def first_text(values: np.ndarray) -> int | None:
     """The place of the first text that is no number, else of the first text; None where all of it is missing."""
     texts = [place for place, value in enumerate(values) if value is not None]
-    return next((place for place in texts if not _is_number(values[place])), texts[0] if texts else None)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return next((place for place in texts if not is_number(values[place])), texts[0] if texts else None)
 
 
 def one_hot(name: str, parts: Sequence[np.ndarray]) -> tuple[list[str], list[np.ndarray]]:

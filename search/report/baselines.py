@@ -16,7 +16,7 @@ from torch import nn
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
-from pruning_core.metrics import ACCURACY, Metric, signal_class
+from pruning_core.metrics import ACCURACY, Metric
 from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
@@ -82,8 +82,7 @@ def fit(
     for _ in run:
         pass
     validation, test = (run.scores(part, pruned=False)[metric.name] for part in (data.validation, data.test))
-    signal, efficiency_K = signal_class(data), torch.tensor(SIGNAL_EFFICIENCIES, dtype=torch.float64)
-    roc = [] if signal is None else run.roc(data.test, signal, efficiency_K, pruned=False).tolist()
+    roc = run.roc(data.test, SIGNAL_EFFICIENCIES, pruned=False)
     return Comparison(tuple(data.feature_names[column] for column in columns), validation, test, roc)
 
 

@@ -13,8 +13,7 @@ import torch
 
 from pruning_core.compaction import CompactionError, PrunedReplica, describe
 from pruning_core.config import TrialConfig
-from pruning_core.data import Dataset, Part
-from pruning_core.metrics import signal_class
+from pruning_core.data import Dataset
 from pruning_core.progress import best_complete, frequencies, kept_most, summary
 from pruning_core.replicas import one_replica
 from pruning_core.training import Training
@@ -115,16 +114,12 @@ def train_afresh(
     for _ in run:
         pass
     scores = run.scores(test)
-    return {**run.result(), "test": scores, "roc": _roc(run, test), "network": best_network(run, scores["accuracy"])}
-
-
-def _roc(run: Training, test: Part) -> list[list[float]]:
-    """The ROC curves on the test part, (R, K), if there are two classes."""
-    signal = signal_class(run.data)
-    if signal is None:
-        return []
-    curves: list[list[float]] = run.roc(test, signal, torch.tensor(SIGNAL_EFFICIENCIES, dtype=torch.float64)).tolist()
-    return curves
+    return {
+        **run.result(),
+        "test": scores,
+        "roc": run.roc(test, SIGNAL_EFFICIENCIES),
+        "network": best_network(run, scores["accuracy"]),
+    }
 
 
 def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:

@@ -113,11 +113,12 @@ def _check_header(header: Sequence[str], file: FileSource) -> None:
     named = Counter(name for name in header if name)
     if twice := [name for name, count in named.items() if count > 1]:
         raise DataError(f"{file} must have every column once, and has several of the name {some(map(repr, twice))}")
-    if named and all(map(_is_number, named)) and not all(name.isdecimal() for name in named):
+    if named and all(map(is_number, named)) and not all(name.isdecimal() for name in named):
         raise DataError(f"{file} must have a header, and its first row holds numbers alone: {some(header)}")
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether text can be read as a number."""
     try:
         float(text)
     except ValueError:
