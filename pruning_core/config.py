@@ -6,6 +6,7 @@ Legend of tensor dimensions used throughout the package: ``R`` replicas, ``B`` b
 ``N`` gates, ``C`` classes, ``E`` epochs.
 """
 
+from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,6 +18,7 @@ from pruning_core.hyperparameters import Choices, Hyperparameter, Range, search_
 from pruning_core.strategies import STRATEGIES, Fixed, Markov, Plateau, Ratio, Stepped, Strategy
 
 USUAL_BATCH = 64
+ARGUMENT = "network."
 AnyStrategy = TypeVar("AnyStrategy", bound=type[Strategy])
 
 
@@ -32,11 +34,15 @@ class TrialConfig(BaseModel):
     --------
     >>> TrialConfig(keep=16, strategy="plateau", growth=1.5).alpha_strategy
     'plateau'
+    >>> TrialConfig(**{"keep": 16, "network.width": 32}).arguments
+    {'width': 32}
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    keep: int = Field(ge=1, description="n, how many input units survive")
+    keep: int = Field(  # type: ignore[assignment]
+        None, ge=1, description="n, how many input units survive; None where none is dropped"
+    )
 
     strategy: str = Field("stepped", description="how alpha, the weight of the pruner loss, evolves")
     alpha: str = searched_field(
@@ -61,7 +67,10 @@ class TrialConfig(BaseModel):
         0.1, ge=0, lt=1, description="share of each label that L_cla spreads over all classes (deck: 0)"
     )
 
-    hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers of the default network")
+    hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers of the built-in networks")
+    arguments: dict[str, Any] = Field(
+        {}, description="what else the function that builds the network takes, each called network.NAME"
+    )
     batch_size: int | None = Field(
         None,
         ge=1,
@@ -79,6 +88,18 @@ class TrialConfig(BaseModel):
         def __init__(self, **values: Any) -> None: ...
 
         def __getattr__(self, name: str) -> Any: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_arguments(cls, values: object) -> object:
+        """Takes arguments of the network under their names in searches, `network.width`, as well."""
+        if not isinstance(values, Mapping):
+            return values
+        values = {name: value for name, value in values.items() if (name, value) != ("keep", None)}
+        named = {name: value for name, value in values.items() if str(name).startswith(ARGUMENT)}
+        rest = {name: value for name, value in values.items() if name not in named}
+        arguments = {str(name).removeprefix(ARGUMENT): value for name, value in named.items()}
+        return rest | {"arguments": {**rest.get("arguments", {}), **arguments}} if named else values
 
     @model_validator(mode="after")
     def _check(self) -> "TrialConfig":
@@ -104,7 +125,9 @@ class TrialConfig(BaseModel):
         if self.chain:
             active |= STRATEGIES[self.strategy].used(self)
         unused |= strategy_hyperparameters() - active
-        return {name: value for name, value in self.model_dump(mode="json").items() if name not in unused}
+        unused |= {"arguments"} | ({"keep"} if self.keep is None else set())
+        used = {name: value for name, value in self.model_dump(mode="json").items() if name not in unused}
+        return used | {f"{ARGUMENT}{name}": value for name, value in self.arguments.items()}
 
 
 def strategy_hyperparameters() -> frozenset[str]:

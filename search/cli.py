@@ -17,6 +17,7 @@ from search import terminal
 from search.run import Stopped, run_study, settings, sync_study
 from search.stores.addresses import Stored, cache_folder, check_file, check_folder, without_password
 from search.study import StudyError, load_study, load_trial
+from search.study.trying import on
 from search.trials.trial import schedule
 
 if TYPE_CHECKING:
@@ -146,7 +147,11 @@ def check(options: argparse.Namespace) -> int:
     study = load_study(options.study, options.overrides)
     with terminal.reading() as progress:
         data = study.load_data(progress=progress)
-    terminal.show_study(study, study.varied.table(), data)
+    study = on(study, data)
+    from pruning_core.network_check import check_network
+
+    network = check_network(study.network.spec, study.trial_config(), data)
+    terminal.show_study(study, study.varied.table(), data, network)
     terminal.warn(*study.warnings, *data.warnings)
     return DONE
 
@@ -164,6 +169,7 @@ def trial(options: argparse.Namespace) -> int:
     torch.set_num_threads(study.resources.threads)
     with terminal.reading() as progress:
         data = study.load_data(cache_folder(options.output), progress)
+    config = config.model_copy(update={"keep": on(study, data).data.keeps[0]})
     terminal.warn(*data.warnings)
     seeds = range(options.seed, options.seed + config.seeds)
     _train(train(config, data, seeds, study.network.spec, metric=study.metric(data)), options.json)
@@ -182,7 +188,7 @@ def _train(run: "Training", json_file: Path | None = None, last_epoch: int | Non
         if run.history.records:
             _write_json(json_file, run.result())
         raise
-    display.end(run.result(), run.history)
+    display.end(run.result(), run.history, run.data.feature_names)
     _write_json(json_file, run.result())
 
 
@@ -238,7 +244,7 @@ def replay(options: argparse.Namespace) -> int:
     trial = vary(recorded, options.overrides) if options.overrides else recorded
     with terminal.reading() as progress:
         run = start(trial, options.output, progress)
-    terminal.warn(*run.data.warnings)
+    terminal.warn(*run.data.warnings, *trial.study.network.warnings)
     stopped = f"; was stopped after epoch {trial.last_epoch}" if trial.last_epoch else ""
     terminal.console.print(f"[bold]{trial.name}[/] of the search {trial.search}, {len(trial.seeds)} seeds{stopped}")
     terminal.console.print(schedule(trial.config.used()), style="dim")
@@ -281,6 +287,7 @@ def export(options: argparse.Namespace) -> int:
     trial = _recorded(options)
     if trial.result:
         choose_replica(trial.result, options.seed, trial.study.search.score)
+    terminal.warn(*trial.study.network.warnings)
     run = from_checkpoint(trial, options.output)
     if run is None:
         with terminal.reading() as progress:

@@ -20,6 +20,7 @@ from search.stores.addresses import Places, Stored, cache_folder, places, withou
 from search.stores.process import process_settings
 from search.study import Study, StudyError, load_study
 from search.study.files import read_study
+from search.study.trying import on
 from search.train import settings as train_settings
 from search.trials.trial import SearchEnding
 from search.trials.watcher import Watcher
@@ -102,8 +103,7 @@ def run_study(
     with settings():
         if data is None:
             data = _load(study, where.output, progress)
-        else:
-            study.check(data)
+        study = on(study, data)
         watcher = _terminal() if progress else Watcher()
         watcher.warn(*study.warnings, *data.warnings)
         if re.search("%[0-9A-Fa-f]{2}", str(where.output)):
@@ -124,6 +124,7 @@ def sync_study(study: Study, output: Path, storage: str | None = None, tracking_
     """
     where = places(output, storage, tracking_uri)
     data = study.load_data(cache_folder(where.output))
+    study = on(study, data)
     with settings():
         from search.propose.ledger import lock, open_ledger
         from search.propose.storage import quiet_optuna

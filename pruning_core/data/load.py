@@ -78,7 +78,7 @@ def load_dataset(
     _check_signal(spec.signal, rows.labels.names)
     name = some((Path(each.file.where).name for each in files), 2)
     given = source if isinstance(source, str) else name
-    preparation = Preparation(given, spec.impute, rows, len(picks))
+    preparation = Preparation(given, spec, rows, len(picks))
     for block in read_inputs(spec, files, picks, rows, given, progress):
         preparation.take(block)
     data = replace(_dataset(spec, preparation, rows), name=name)

@@ -10,6 +10,7 @@ from pruning_core.data.inputs import Inputs
 from pruning_core.data.large import row_blocks
 from pruning_core.data.leaks import sample_rows
 from pruning_core.data.rows import Rows
+from pruning_core.data.spec import DataSpec
 from pruning_core.data.split import PARTS
 from pruning_core.data.wording import some
 
@@ -30,15 +31,16 @@ class Preparation:
             large is one block, and so are its names and its whole table.
     """
 
-    def __init__(self, given: str, impute: str | None, rows: Rows, columns: int) -> None:
+    def __init__(self, given: str, spec: DataSpec, rows: Rows, columns: int) -> None:
         """
         Args:
             given: the source, for messages.
-            impute: how missing values are filled, see `standardise`.
+            spec: says how missing values are filled, see `standardise`, and whether constant inputs stay.
             rows: in which part each lies.
             columns: how many are expected.
         """
-        self.given, self.impute, self.classes = given, impute, rows.labels.names
+        self.given, self.impute, self.classes = given, spec.impute, rows.labels.names
+        self._constant = spec.constant
         self._tables = [Table(len(part), columns) for part in rows.parts]
         self._sampled = sample_rows(len(rows.parts[0]))
         self.digest = hashlib.sha256()
@@ -62,7 +64,7 @@ class Preparation:
         self.dtypes += block.dtypes
         self.restated += block.restated
         self._head.append(train[:HEAD].copy())
-        varies = varying(train)
+        varies = varying(train) | self._constant
         self.dropped += [name for name, kept in zip(block.names, varies, strict=True) if not kept]
         names = [name for name, kept in zip(block.names, varies, strict=True) if kept]
         if not names:
@@ -172,7 +174,7 @@ def standardise(
             np.copyto(x, filling, where=np.isnan(x))
         if impute == "median":
             mean = train.mean(axis=0)
-        scale = train.std(axis=0)
+        scale = np.where(varying(train), train.std(axis=0), 1)
     unusable = ~(np.isfinite(scale) & (scale > 0))
     if unusable.any():
         raise DataError(

@@ -37,6 +37,7 @@ class DataSpec:
         encode: ``onehot`` makes an input of each category of text; None refuses text.
         cut: a condition on columns; the rows that it does not hold for are left out.
         signal: which of two classes is the signal.
+        constant: whether inputs that are constant in the training part stay, as zeros, instead of being left out.
     """
 
     source: Paths | Mapping[str, Paths]
@@ -52,6 +53,7 @@ class DataSpec:
     encode: str | None = None
     cut: str | None = None
     signal: str | None = None
+    constant: bool = False
 
     def __post_init__(self) -> None:
         for key in ("features", "exclude", "missing"):

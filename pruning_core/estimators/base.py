@@ -25,6 +25,7 @@ from pruning_core.training import Training, train
 
 RENAMED = {"keep": "n_features_to_select", "seeds": "n_replicas"}
 """Hyperparameters that have another name here: scikit-learn's."""
+LEFT_OUT = {*RENAMED, "arguments"}
 
 ADVICE = {
     "too little": "a larger growth or more epochs let more gates close",
@@ -36,7 +37,7 @@ LINES = 10
 
 def hyperparameters() -> dict[str, Any]:
     """The hyperparameters that are parameters of an estimator, with their defaults; those of own strategies too."""
-    return {name: info.default for name, info in TrialConfig.model_fields.items() if name not in RENAMED}
+    return {name: info.default for name, info in TrialConfig.model_fields.items() if name not in LEFT_OUT}
 
 
 class PruningEstimator(BaseEstimator):

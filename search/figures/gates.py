@@ -68,6 +68,11 @@ def gate_trajectories(
     counts = [np.column_stack([epochs, active_E]) for active_E in history["active"].T]
     below.add_collection(LineCollection(counts, colors=MUTED, linewidths=0.7, alpha=0.55))
     below.plot(epochs, history["active"][:, typical], color=INK, lw=1.4)
+    for name in filter(lambda name: name.startswith("active."), history):
+        active_E = history[name][:, typical]
+        below.plot(epochs, active_E, color=INK, lw=0.8)
+        below.annotate(name.removeprefix("active."), (epochs[0], active_E[0]), (3, 2), textcoords="offset points",
+                       color=MUTED, fontsize=9)  # fmt: skip
     _frame(below, last, "active gates")
     below.set_xlabel("epoch", color=MUTED, fontsize=11)
     below.set_ylim(0, units * 1.06)

@@ -74,7 +74,7 @@ def metrics(remains: Remains, start_time: int, score: str) -> list[Metric]:
     epochs = remains.history.get("epoch", np.array([1]))
     for name, values_ER in remains.history.items():
         with np.errstate(all="ignore"):
-            if name not in without:
+            if name.partition(".")[0] not in without:
                 points |= curve(name, epochs, values_ER.mean(1, dtype=float))
             if name in ("active", "pruned_accuracy", score):
                 points |= curve(f"{name}_std", epochs, values_ER.std(1, dtype=float))
@@ -87,6 +87,7 @@ def metrics(remains: Remains, start_time: int, score: str) -> list[Metric]:
         "completion_epoch": float(np.mean(completed)) if completed else None,
         "drasticness": float(np.mean(trial["drasticness"])) if trial else None,
         "replica_epochs_per_second": number(trial, "replica_epochs_per_second"),
+        **_of_pruners(trial),
     }
     points |= {(name, last): value for name, value in summary.items() if value is not None}
     pace = 1000 * (number(trial, "seconds") or 0.0) / last
@@ -95,6 +96,15 @@ def metrics(remains: Remains, start_time: int, score: str) -> list[Metric]:
         for (name, step), value in points.items()
         if math.isfinite(value)
     ]
+
+
+def _of_pruners(trial: Mapping[str, Any]) -> dict[str, float | None]:
+    """The mean completion epoch of each of several pruners, over the seeds in which it is complete."""
+    found: dict[str, float | None] = {}
+    for name, pruner in trial.get("pruners", {}).items():
+        epochs = [epoch for epoch in pruner["completion_epoch"] if epoch is not None]
+        found[f"completion_epoch.{name}"] = float(np.mean(epochs)) if epochs else None
+    return found
 
 
 def _means(trial: Mapping[str, Any]) -> dict[str, float | None]:

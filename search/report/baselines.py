@@ -17,6 +17,7 @@ from torch import nn
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.metrics import ACCURACY, Metric
+from pruning_core.network_check import check_network
 from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.pruner import Pruner
 from pruning_core.training import train
@@ -39,20 +40,24 @@ class Comparison:
     roc: list[list[float]]
 
 
-def with_inputs(columns: Sequence[int], network: NetworkSpec) -> NetworkSpec:
-    """The same network with the gates of `columns` at exactly 1 and the other inputs' at exactly 0, for good.
+def with_inputs(columns: Sequence[int], network: NetworkSpec, on_inputs: str | None = "pruner") -> NetworkSpec:
+    """The same network with all gates at exactly 1, but for those of other inputs than `columns`, at exactly 0.
 
     Args:
         columns: indices of inputs.
-        network: of which the first pruner is the one on the inputs.
+        network: how it is built.
+        on_inputs: the path of its pruner on the inputs, `pruner` in the built-in MLP; None where it has none, and sees
+            all inputs.
     """
 
     def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
         made = network.build(config, features, classes)
-        pruner = next(module for module in made.modules() if isinstance(module, Pruner))
         with torch.no_grad():
-            pruner.weight.fill_(-torch.inf)
-            pruner.weight[list(columns)] = torch.inf
+            for path, module in made.named_modules():
+                if isinstance(module, Pruner):
+                    module.weight.fill_(-torch.inf if path == on_inputs else torch.inf)
+                    if path == on_inputs:
+                        module.weight[list(columns)] = torch.inf
         return made
 
     return replace(network, build=build)
@@ -66,7 +71,7 @@ def fit(
     network: NetworkSpec = GATED_MLP,
     metric: Metric = ACCURACY,
 ) -> Comparison:
-    """Trains the network on some of the inputs.
+    """Trains the network on some of the inputs, or on all where it has no pruner on them.
 
     Args:
         columns: indices of the inputs that it sees.
@@ -78,7 +83,9 @@ def fit(
     """
     assert data.test is not None
     config = TrialConfig(**{**winner, "strategy": "fixed", "settle_epochs": winner["epochs"]})
-    run = train(config, data.without_test(), seeds, with_inputs(columns, network), metric=metric)
+    on_inputs = check_network(network, config, data).on_inputs
+    some = with_inputs(columns, network, on_inputs.path if on_inputs else None)
+    run = train(config, data.without_test(), seeds, some, metric=metric)
     for _ in run:
         pass
     validation, test = (run.scores(part, pruned=False)[metric.name] for part in (data.validation, data.test))

@@ -28,6 +28,7 @@ Networks = Mapping[str, Comparison]
 def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> dict[str, Comparison]:
     """Trains the networks that stand beside the winner: with all inputs, with the winner's, and with two rankings'.
 
+    Of a network that drops no input there is the first one only. Gates behind hidden layers and on channels are open.
     They have the winner's network, training and confirmation seeds, and train as long as it did on average.
     """
     best = search.result["strategies"][search.result["winner"]]
@@ -35,13 +36,12 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     network, metric = study.network.spec, study.metric(data)
     keep, config, epoch = len(best["selected"]), best["config"], best["completion_epoch"]["mean"]
     torch.set_num_threads(max(1, int(search.study["resources"]["cpu"])))
-    say("ranking the inputs by mutual information and by a random forest")
-    choices: dict[str, Sequence[int]] = {
-        "full": range(len(data.feature_names)),
-        "retrained": [data.feature_names.index(name) for name in best["selected"]],
-        "mutual information": by_mutual_information(data, keep),
-        "random forest": by_random_forest(data, keep),
-    }
+    choices: dict[str, Sequence[int]] = {"full": range(len(data.feature_names))}
+    if keep:
+        say("ranking the inputs by mutual information and by a random forest")
+        choices["retrained"] = [data.feature_names.index(name) for name in best["selected"]]
+        choices["mutual information"] = by_mutual_information(data, keep)
+        choices["random forest"] = by_random_forest(data, keep)
     complete = best["outcome"]["complete"] == 1
     epochs = min(round(epoch) + config["settle_epochs"], config["epochs"]) if complete else config["epochs"]
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
@@ -66,6 +66,8 @@ def summary(search: SearchRecord, networks: Networks) -> list[str]:
     if not networks:
         return []
     reached = {name: estimate(network.test, search.metric).short for name, network in networks.items()}
+    if "retrained" not in networks:
+        return [f"Without pruning, the same network reaches {reached['full']} on the test part."]
     rankings = [f"{reached[name]} by {name}" for name in ("mutual information", "random forest")]
     keep = len(networks["retrained"].inputs)
     return [
@@ -142,7 +144,13 @@ def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, d
 
 
 def _verdict(best: str, winners: Sequence[float], networks: Networks, metric: Metric) -> str:
-    full, retrained = networks["full"], networks["retrained"]
+    full = networks["full"]
+    if "retrained" not in networks:
+        return (
+            f"With all gates open the same network reaches {estimate(full.test, metric)}; pruned by {best}, without "
+            f"any retraining, it is {gap(paired(full.test, winners, metric))}."
+        )
+    retrained = networks["retrained"]
     sentences = [
         f"With all {len(full.inputs)} inputs the same network reaches {estimate(full.test, metric)}; pruned by {best} "
         f"to {len(retrained.inputs)}, without any retraining, it is {gap(paired(full.test, winners, metric))}.",

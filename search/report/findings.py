@@ -71,6 +71,11 @@ def _extent(search: SearchRecord, inputs: int | None) -> str:
     over, data = len(search.trials), search.study["data"]
     inputs_of = f"{inputs} " if inputs else ""
     what = f"to prune the {inputs_of}inputs of a network on {data_name(data)} to {data['keep']}"
+    if search.pruners:
+        units = listing([f"{pruner['keep']} {name}" for name, pruner in search.pruners.items()])
+        what = f"to prune a network on {data_name(data)} to {units}"
+    elif data["keep"] is None:
+        what = f"to prune a network on {data_name(data)}"
     compete = f"{listing(search.strategies)} {'compete' if len(search.strategies) > 1 else 'is tuned'}"
     if search.finished:
         return f"In {count(over, 'trial')}, {compete} {what}."

@@ -33,7 +33,7 @@ def _row(keep: str, name: str, entry: Mapping[str, Any], won: bool) -> str:
     epoch = entry["completion_epoch"]["mean"]
     cells = [
         f"<b>{escape(name)}</b>" if won else escape(name),
-        escape(keep or str(entry["config"]["keep"])),
+        escape(keep or str(entry["config"].get("keep", "all"))),
         str(entry["trials"]),
         str(entry["completed"]),
         _percent(entry["validation"]),

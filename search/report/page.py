@@ -23,6 +23,7 @@ from search.report.findings import data_name, opening
 from search.report.search_record import SearchRecord, read_search
 from search.stores.addresses import Stored, cache_folder
 from search.study import Study, StudyError, paths
+from search.study.network import Network
 from search.trials.estimate import count
 
 Say = Callable[[str], None]
@@ -56,6 +57,8 @@ def write_report(
     if not search.finished:
         say("the search is not finished: the report shows what there is so far")
     data, why = _load_data(search, data_file, output)
+    for sentence in Network.model_validate(search.study.get("network") or {}).warnings:
+        say(sentence)
     if why:
         say(f"no comparison with other networks: {why}")
     with tempfile.TemporaryDirectory() as name_of_folder:
@@ -161,6 +164,8 @@ def _sections(search: SearchRecord, folder: Path, found: Data, say: Say) -> tupl
     sections.append(comparison.section(search, networks, data, why, folder))
     if data and "roc" in search.result["strategies"][search.result["winner"]]:
         sections.append(roc.section(search, networks, data, folder))
+    if not search.result["strategies"][search.result["winner"]]["selected"]:
+        return sections, networks
     sections.append(report_sections.selection(search, folder, inputs))
     if data:
         sections.append(report_inputs.section(search, data, folder))

@@ -69,6 +69,13 @@ class SearchRecord:
         return tuple(sorted(self.study["strategies"], key=rank, reverse=True))
 
     @property
+    def pruners(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the confirmation of the best trial says of each pruner; empty where there is one, or no confirmation."""
+        confirmed: Mapping[str, Any] = self.result.get("strategies") or {}
+        best: Mapping[str, Any] = confirmed.get(str(self.result.get("winner")), {})
+        return best.get("pruners") or {}
+
+    @property
     def keeps(self) -> tuple[int, ...]:
         """Every n of the search, the first one first."""
         keep = self.study["data"]["keep"]

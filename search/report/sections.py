@@ -67,6 +67,7 @@ def strategies(search: SearchRecord) -> Section:
             details = [
                 ("schedule", schedule(entry["config"]).replace("  ", ", ")),
                 ("keeps", _names(entry["selected"])),
+                ("pruners", _pruners(entry.get("pruners") or {})),
                 ("test part", _beside(entry)),
                 ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
             ]
@@ -95,6 +96,16 @@ def _beside(entry: Mapping[str, Any]) -> str:
     )
 
 
+def _pruners(pruners: Mapping[str, Any]) -> str:
+    """How each of several pruners fared in the confirmation."""
+    said = []
+    for name, pruner in pruners.items():
+        epoch, complete = pruner["completion_epoch"]["mean"], f"{100 * pruner['outcome']['complete']:.0f} % complete"
+        when = "" if epoch is None else f" at epoch {epoch:.0f}"
+        said.append(f"{name} keeps {pruner['keep']}, {complete}{when}")
+    return "; ".join(said)
+
+
 def _names(names: Sequence[str]) -> str:
     rest = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
@@ -112,7 +123,8 @@ def outcomes(search: SearchRecord, folder: Path) -> Section:
     if others:
         name, number = others.most_common(1)[0]
         said.append(f"the commonest other ending is “{name}” ({count(number, 'trial')})")
-    meanings = [text.format(keep=search.study["data"]["keep"]) for name, text in MEANINGS.items() if name in found]
+    keep = "n of each pruner" if search.pruners else search.study["data"]["keep"] or "n"
+    meanings = [text.format(keep=keep) for name, text in MEANINGS.items() if name in found]
     drastic = sum(t.drastic and t.ending == "ended" for t in search.trials)
     if drastic:
         meanings.append(

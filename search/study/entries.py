@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pruning_core.config import TrialConfig
+from pruning_core.config import ARGUMENT, TrialConfig
 from pruning_core.hyperparameters import Choices, Range, Value
 from search.study.errors import StudyError, sentence, show
 
@@ -15,6 +15,7 @@ Entry = Range | Choices | Value
 HOMES = {
     "keep": "data.keep",
     "hidden": "network.hidden",
+    "arguments": "network.arguments",
     "strategy": "strategies",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
@@ -39,7 +40,7 @@ def parse_entry(name: str, value: object) -> Entry:
     key = f"space.{name}"
     if name in HOMES and name not in searchable():
         raise StudyError(f"{key} = {show(value)} cannot be searched: {HOMES[name]} sets it")
-    if name not in searchable() or not isinstance(value, Mapping):
+    if not (name in searchable() or is_argument(name)) or not isinstance(value, Mapping):
         return check_hyperparameter(name, value, key)
     allowed = ("choices",) if "choices" in value else ("low", "high", "log")
     for part in value:
@@ -49,6 +50,11 @@ def parse_entry(name: str, value: object) -> Entry:
                 "and a choice takes choices"
             )
     return _choices(name, key, value["choices"]) if "choices" in value else _range(name, key, value)
+
+
+def is_argument(name: str) -> bool:
+    """Whether a name is that of an argument of the network, such as `network.width`."""
+    return name.startswith(ARGUMENT) and name.removeprefix(ARGUMENT).isidentifier()
 
 
 def plain_entry(entry: Entry) -> Any:
@@ -64,6 +70,10 @@ def check_hyperparameter(name: str, value: object, key: str) -> Any:
     Raises:
         StudyError: there is no such hyperparameter, or the value is outside its range.
     """
+    if is_argument(name):
+        if not isinstance(value, str | int | float) or value in (float("inf"), -float("inf")) or value != value:
+            raise StudyError(f"{key} = {show(value)} must be a finite number, a name, true or false")
+        return value
     if name not in TrialConfig.model_fields:
         close = difflib.get_close_matches(name, TrialConfig.model_fields, 1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(TrialConfig.model_fields)}"
@@ -88,7 +98,7 @@ def _choices(name: str, key: str, values: object) -> Choices:
 
 
 def _range(name: str, key: str, value: Mapping[str, object]) -> Range:
-    kind = TrialConfig.model_fields[name].annotation
+    kind = _argument_kind(value) if is_argument(name) else TrialConfig.model_fields[name].annotation
     integer = kind in (int, int | None)
     if not integer and kind is not float:
         raise StudyError(f"{key} = {show(dict(value))} must be {{choices: [...]}}, as {name} is not a number")
@@ -104,3 +114,11 @@ def _range(name: str, key: str, value: Mapping[str, object]) -> Range:
     if log and low <= 0:
         raise StudyError(f"{key}.low = {low} must be above 0, as log is true")
     return Range(low, high, log, integer=integer)
+
+
+def _argument_kind(value: Mapping[str, object]) -> type:
+    """The type of an argument of the network that is searched in a range: integers if both ends are."""
+    ends = [value.get("low"), value.get("high")]
+    if all(isinstance(end, int) and not isinstance(end, bool) for end in ends):
+        return int
+    return float if all(isinstance(end, int | float) for end in ends if end is not None) else str

@@ -11,12 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pruning_core.config import TrialConfig
+from pruning_core.config import ARGUMENT, TrialConfig
 from search.study.document import parse_yaml
-from search.study.entries import HOMES, searchable
+from search.study.entries import HOMES, is_argument, searchable
 from search.study.errors import StudyError, sentence, show
+from search.study.network import Network
+from search.study.own_network import absolute
 from search.study.paths import from_folder
-from search.study.sections import Section
+from search.study.section import Section
 from search.study.study import Study
 
 
@@ -34,7 +36,9 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     text, document = _read(path)
     for key, value in map(parse_override, overrides):
         in_space = isinstance(document.get("space"), dict) and key in document["space"]
-        if key in TrialConfig.model_fields:
+        if _names_argument(key):
+            key = f"space.{key}" if in_space else key.replace(".", ".arguments.", 1)
+        elif key in TrialConfig.model_fields:
             key = f"space.{key}" if in_space else HOMES.get(key, f"space.{key}")
         _set(document, key, value)
     return read_study(document, path.parent, text)
@@ -54,7 +58,7 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
     text, document = _read(path)
     hyperparameters: dict[str, object] = {}
     for key, value in map(parse_override, overrides):
-        if key in searchable() or key == "strategy":
+        if key in searchable() or key == "strategy" or _names_argument(key):
             hyperparameters[key] = value
         else:
             _set(document, HOMES.get(key, key), value)
@@ -82,8 +86,13 @@ def parse_override(override: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, f"--set {override}")
 
 
+def _names_argument(key: str) -> bool:
+    """Whether a key such as `network.width` is that of an argument of the network, not of its section."""
+    return is_argument(key) and key.removeprefix(ARGUMENT) not in Network.model_fields
+
+
 def _set(document: dict[str, Any], key: str, value: object) -> None:
-    *sections, leaf = key.split(".")
+    *sections, leaf = key.split(".", 1) if key.startswith(f"space.{ARGUMENT}") else key.split(".")
     place = document
     for depth, section in enumerate(sections, 1):
         if place.get(section) is None:
@@ -110,6 +119,9 @@ def read_study(document: Mapping[str, Any], folder: Path = Path(), text: str = "
     data = document.get("data")
     if isinstance(data, dict):
         document["data"] = from_folder(data, folder)
+    network = document.get("network")
+    if isinstance(network, dict) and isinstance(network.get("build"), str):
+        document["network"] = {**network, "build": absolute(network["build"], folder)}
     try:
         return Study.read(document, text)
     except ValidationError as error:

@@ -5,35 +5,27 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from pruning_core.config import TrialConfig
 from pruning_core.data import DataError, parse_cut, parse_split
 from pruning_core.data.spec import ENCODE, IMPUTE
 from pruning_core.data.split import FORMS
 from pruning_core.data.weights import CLASS_WEIGHT
 from pruning_core.metrics import SIGNAL_EFFICIENCY
-from pruning_core.networks import GATED_MLP, NetworkSpec
 from search.study.early_stopping import STOPPING_RULES
 from search.study.entries import check_hyperparameter
 from search.study.errors import StudyError, show
 from search.study.objectives import SCORES, SPEED, objectives
 from search.study.samplers import SAMPLERS
+from search.study.section import Section, as_in_trial
 
 T = TypeVar("T")
 AS_THEY_ARE = "none"
 Addresses = str | tuple[str, ...]
-
-
-def _as_in_trial(name: str) -> Any:
-    """The default, the limits and the meaning that `TrialConfig` gives to ``name``."""
-    return TrialConfig.model_fields[name]
 
 
 def _checked(read: Callable[[], T]) -> T:
@@ -65,23 +57,6 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
     return check
 
 
-class Section(BaseModel):
-    """A part of the study file: unknown keys, infinite numbers and true for 1 are refused.
-
-    Text that is a number is taken as one, since YAML 1.1 reads 1e-4 as text, and a number as a name where a
-    name is wanted.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_values(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("must be a number or a name, not true or false")
-        return value
-
-
 class Data(Section):
     """Which rows to learn from, and how many of their features shall survive; see `DataSpec`."""
 
@@ -90,7 +65,9 @@ class Data(Section):
         "these, or a mapping from class to any of these"
     )
     target: str | None = Field(None, description="for files without classes of their own, the column with the labels")
-    keep: int | tuple[int, ...] = Field(description="n; of a list, each in turn")
+    keep: int | tuple[int, ...] | None = Field(
+        None, description="n of the pruner on the inputs; of a list, each in turn; left out where the network says it"
+    )
     features: tuple[str, ...] | None = Field(
         None,
         description="inputs: names, globs, elements of lists as Jet_pt[:2]; null takes every column without a role",
@@ -162,6 +139,8 @@ class Data(Section):
     @field_validator("keep", mode="before")
     @classmethod
     def _one_or_more(cls, keep: object) -> object:
+        if keep is None:
+            return None
         if not isinstance(keep, list | tuple):
             return check_hyperparameter("keep", keep, "data.keep")
         checked = tuple(check_hyperparameter("keep", each, "data.keep") for each in keep)
@@ -170,37 +149,19 @@ class Data(Section):
         return checked if len(checked) > 1 else checked[0]
 
     @property
-    def keeps(self) -> tuple[int, ...]:
-        """Every n that the study is about, the first one first."""
-        return (self.keep,) if isinstance(self.keep, int) else self.keep
-
-
-class Network(Section):
-    """The network whose inputs are pruned."""
-
-    hidden: tuple[int, ...] = _as_in_trial("hidden")
-
-    @field_validator("hidden")
-    @classmethod
-    def _positive(cls, hidden: tuple[int, ...]) -> tuple[int, ...]:
-        if any(width < 1 for width in hidden):
-            raise ValueError("must be a list of widths, each at least 1")
-        return hidden
-
-    @property
-    def spec(self) -> NetworkSpec:
-        """How the study's network is built, joined with others and compacted."""
-        return GATED_MLP
+    def keeps(self) -> tuple[Any, ...]:
+        """Every n that the study is about, the first one first; None where the network says it, or drops no input."""
+        return self.keep if isinstance(self.keep, tuple) else (self.keep,)
 
 
 class Training(Section):
     """What is the same in every trial of the study; only `batch_size` may stand in `space` instead."""
 
-    epochs: int = _as_in_trial("epochs")
-    batch_size: int | None = _as_in_trial("batch_size")
-    seeds: int = _as_in_trial("seeds")
-    settle_epochs: int = _as_in_trial("settle_epochs")
-    tolerance: float = _as_in_trial("tolerance")
+    epochs: int = as_in_trial("epochs")
+    batch_size: int | None = as_in_trial("batch_size")
+    seeds: int = as_in_trial("seeds")
+    settle_epochs: int = as_in_trial("settle_epochs")
+    tolerance: float = as_in_trial("tolerance")
 
 
 class Search(Section):

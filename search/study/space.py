@@ -7,15 +7,15 @@ Optuna, so that `deeppp check` can show the space without it; the samplers trans
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
-from pruning_core.config import USUAL_BATCH, TrialConfig, search_ranges
+from pruning_core.config import ARGUMENT, USUAL_BATCH, TrialConfig, search_ranges
 from pruning_core.hyperparameters import Choices, Range, Value, short
 from pruning_core.strategies import STRATEGIES
-from search.study.entries import HOMES, Entry
+from search.study.entries import HOMES, Entry, is_argument
 
 Point = dict[str, Value]
 
@@ -36,16 +36,27 @@ class Space:
         given: the study's own entries: name -> what is searched, or the value that is fixed.
         strategies: that compete.
         keeps: every n that the study is about.
+        arguments: of the network, from which a search of them starts.
     """
 
     given: Mapping[str, Entry]
     strategies: tuple[str, ...]
-    keeps: tuple[int, ...]
+    keeps: tuple[Any, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """The study's entries over the ranges that hyperparameters bring along."""
         return {**search_ranges(), **self.given}
+
+    @property
+    def default_arguments(self) -> dict[str, Value]:
+        """Where the search of the network's arguments starts: at what the study gives, else in the middle."""
+        return {
+            name: entry.nearest(self.arguments.get(name.removeprefix(ARGUMENT), _middle(entry)))
+            for name, entry in self.given.items()
+            if is_argument(name) and isinstance(entry, Range | Choices)
+        }
 
     @property
     def arms(self) -> dict[str, Point]:
@@ -90,7 +101,8 @@ class Space:
     def users(self) -> dict[str, tuple[str, ...]]:
         """Hyperparameter -> the study's strategies that use it, in the order of `TrialConfig`; only used ones."""
         used = {s: {name for a in self._alphas(s) for name in self._used(s, a)} for s in self.strategies}
-        using = {name: tuple(s for s in used if name in used[s]) for name in TrialConfig.model_fields}
+        names = [*TrialConfig.model_fields, *filter(is_argument, self.given)]
+        using = {name: tuple(s for s in used if name in used[s]) for name in names}
         return {name: strategies for name, strategies in using.items() if strategies}
 
     def known_points(self) -> list[Point]:
@@ -101,6 +113,7 @@ class Space:
         points: list[Point] = []
         for strategy in self.strategies:
             default = TrialConfig(keep=1, strategy=strategy, batch_size=USUAL_BATCH).model_dump()
+            default |= self.default_arguments
             for known in ({}, *STRATEGIES[strategy].known_points):
                 values = {**default, **known}
                 alpha = self.searched(strategy).get("alpha")
@@ -152,7 +165,8 @@ class Space:
         mu = self.entries["mu"]
         readings = mu.values if isinstance(mu, Choices) else (mu,)
         values = {"keep": 1, "strategy": strategy, "mu": next((r for r in readings if r != "one"), "one")}
-        return list(TrialConfig.model_validate(values | ({"alpha": alpha} if alpha else {})).used())
+        used = TrialConfig.model_validate(values | ({"alpha": alpha} if alpha else {})).used()
+        return [*used, *filter(is_argument, self.given)]
 
     def _shuffled_grid(self, strategy: str, count: int, seed: int) -> list[Point]:
         """``count`` different combinations, or all there are; the product itself may be astronomically large."""
@@ -176,6 +190,11 @@ class Space:
                     break
                 rest -= size
         return list(drawn.values())
+
+
+def _middle(entry: Range | Choices) -> Value:
+    grid = entry.grid()
+    return grid[len(grid) // 2] if isinstance(entry, Range) else grid[0]
 
 
 def _combination(branch: dict[str, list[Value]], index: int) -> Point:

@@ -15,15 +15,17 @@ from pydantic import (
     model_validator,
 )
 
-from pruning_core.config import TrialConfig
+from pruning_core.config import ARGUMENT, TrialConfig
 from pruning_core.data import Dataset, Progress, check_keep, load_dataset
 from pruning_core.hyperparameters import Choices, Range
 from pruning_core.metrics import METRICS, Metric
 from pruning_core.strategies import STRATEGIES
-from search.study.entries import Entry, check_hyperparameter, parse_entry, plain_entry
+from search.study.entries import Entry, check_hyperparameter, is_argument, parse_entry, plain_entry
 from search.study.errors import StudyError, sentence
+from search.study.network import Network
 from search.study.objectives import metric_for, metric_name
-from search.study.sections import AS_THEY_ARE, Data, Network, Resources, Search, Section, Training, one_of
+from search.study.section import Section
+from search.study.sections import AS_THEY_ARE, Data, Resources, Search, Training, one_of
 from search.study.space import Point, Space
 
 StrategyName = Annotated[str, AfterValidator(one_of(STRATEGIES))]
@@ -105,6 +107,21 @@ class Study(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _network_fits(self) -> "Study":
+        """n of the inputs stands in one place, and only a network of one's own takes arguments of any name."""
+        said = self.network.prune.get("inputs")
+        if said is not None and self.data.keep not in (None, said):
+            raise StudyError(
+                f"network.prune.inputs = {said} must be left out where data.keep = {self.data.keep} says n"
+            )
+        if self.network.build is None:
+            if self.data.keep is None and not self.network.prune:
+                raise StudyError("data.keep is missing: it says how many inputs shall survive")
+            if names := [name for name in self.space if is_argument(name)]:
+                raise StudyError(f"space.{names[0]} is no hyperparameter: only a network.build has arguments to search")
+        return self
+
     @classmethod
     def read(cls, document: object, text: str = "") -> "Study":
         """The study that a document describes; `text` is the file that it stands in.
@@ -124,7 +141,7 @@ class Study(Section):
     @property
     def varied(self) -> Space:
         """What the search varies, and what competes."""
-        return Space(self.space, self.strategies, self.data.keeps)
+        return Space(self.space, self.strategies, self.data.keeps, self.network.first_arguments)
 
     @property
     def arms(self) -> dict[str, Point]:
@@ -135,7 +152,7 @@ class Study(Section):
         """The name of the arm that a trial with these hyperparameters belongs to."""
         return str(params["strategy"]) if len(self.data.keeps) == 1 else f"{params['strategy']} n={params['keep']}"
 
-    def at(self, keep: int) -> "Study":
+    def at(self, keep: int | None) -> "Study":
         """The same study about this n alone."""
         return self.model_copy(update={"data": self.data.model_copy(update={"keep": keep})})
 
@@ -161,7 +178,12 @@ class Study(Section):
         StudyError
             A name that is no hyperparameter, or a value outside its range.
         """
-        values: dict[str, object] = {"keep": self.data.keeps[0], "hidden": self.network.hidden}
+        values: dict[str, Any] = {
+            "keep": self.data.keeps[0],
+            "hidden": () if self.network.build else self.network.hidden,
+        }
+        values |= {f"{ARGUMENT}{name}": value for name, value in self.network.trial_arguments.items()}
+        values |= self.varied.default_arguments
         values |= self.training.model_dump() | {"strategy": self.strategies[0]}
         values |= {name: entry for name, entry in self.space.items() if not isinstance(entry, Range | Choices)}
         for name, value in (hyperparameters or {}).items():
@@ -187,6 +209,7 @@ class Study(Section):
             The data cannot be used.
         """
         keys = self.data.model_dump(exclude={"keep"}) | {"class_weight": self.class_weight}
+        keys["constant"] = self.network.input_shape is not None
         data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)
         self.check(data)
         return data
@@ -205,7 +228,9 @@ class Study(Section):
         Raises:
             pruning_core.data.DataError: n lies outside, or the metric cannot be measured on it.
         """
-        check_keep(data, max(self.data.keeps))
+        for keep in self.data.keeps:
+            if keep is not None:
+                check_keep(data, keep)
         self.metric(data)
 
     def metric(self, data: Dataset) -> Metric:

@@ -39,7 +39,8 @@ class Confirmed:
     `replica_epochs` are those of all that were trained to confirm its strategy.
 
     `validation` and `test` are in the study's metric, a value per seed; `beside` has the other metrics of both parts,
-    such as `test_accuracy`. `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K),
+    such as `test_accuracy`. `selected` are the inputs that each seed keeps, and `pruners` tells of each where there are
+    several. `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K),
     of two classes. `network` is that of the complete seed with the best value on validation, or why there is
     none; the test part has no say in it.
     """
@@ -53,6 +54,7 @@ class Confirmed:
     beside: dict[str, list[float]]
     roc: list[list[float]]
     selected: list[list[str]]
+    pruners: dict[str, dict[str, Any]]
     replica_epochs: int
     network: PrunedReplica | str
 
@@ -66,7 +68,6 @@ class Confirmed:
 
     def as_json(self) -> dict[str, Any]:
         """The confirmation's part of a strategy's entry in `deeppp search --json`."""
-        epochs = [e for e in self.completion_epochs if e is not None]
         return {
             "config": self.config,
             "trial": self.trial.number,
@@ -74,12 +75,10 @@ class Confirmed:
             "test": summary(self.test),
             **{name: summary(values) for name, values in self.beside.items()},
             "outcome": self.outcome,
-            "completion_epoch": {
-                "mean": float(np.mean(epochs)) if epochs else None,
-                "std": float(np.std(epochs)) if epochs else None,
-            },
+            "completion_epoch": _epochs(self.completion_epochs),
             "selected": self.kept(),
             "selection_frequency": frequencies(self.selected),
+            **({"pruners": self.pruners} if self.pruners else {}),
             **({"roc": self._roc()} if self.roc else {}),
         }
 
@@ -189,7 +188,8 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
         watcher.confirmed()
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
-        attempts = [_join(trial, ray.get(tasks[trial.number]), metric_name(study.search.score)) for trial in best]
+        found = {trial.number: ray.get(tasks[trial.number]) for trial in best}
+        attempts = [_join(trial, found[trial.number], metric_name(study.search.score), data) for trial in best]
         if attempts:
             replica_epochs = sum(attempt.replica_epochs for attempt in attempts)
             confirmed[strategy] = replace(max(attempts, key=Confirmed.merit), replica_epochs=replica_epochs)
@@ -210,9 +210,8 @@ def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
     return size
 
 
-def _join(trial: Trial, parts: list[dict[str, Any]], metric: str) -> Confirmed:
+def _join(trial: Trial, parts: list[dict[str, Any]], metric: str, data: Dataset) -> Confirmed:
     weights = [len(part["seeds"]) for part in parts]
-    outcomes = parts[0]["outcome"].keys()
 
     def all_of(read: Any) -> list[Any]:
         return [value for part in parts for value in read(part)]
@@ -228,16 +227,45 @@ def _join(trial: Trial, parts: list[dict[str, Any]], metric: str) -> Confirmed:
     return Confirmed(
         trial=trial,
         config=parts[0]["config"],
-        outcome={name: float(np.average([p["outcome"][name] for p in parts], weights=weights)) for name in outcomes},
+        outcome=_shares([part["outcome"] for part in parts], weights),
         completion_epochs=all_of(lambda p: p["completion_epoch"]),
         validation=validation(metric),
         test=test(metric),
         roc=all_of(lambda p: p["roc"]),
         beside={f"{part}_{name}": of(name) for name in others for part, of in parts_of.items()},
-        selected=all_of(lambda p: p["selected"]),
+        selected=[[name for name in names if name in data.feature_names] for names in all_of(lambda p: p["selected"])],
+        pruners=_pruners(parts),
         replica_epochs=sum(p["epochs_run"] * w for p, w in zip(parts, weights, strict=True)),
         network=_best([part["network"] for part in parts]),
     )
+
+
+def _pruners(parts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """How each of several pruners fared over all seeds; empty where there is one."""
+    weights = [len(part["seeds"]) for part in parts]
+    found: dict[str, dict[str, Any]] = {}
+    for name, first in parts[0].get("pruners", {}).items():
+        of_parts = [part["pruners"][name] for part in parts]
+        epochs = [epoch for of_part in of_parts for epoch in of_part["completion_epoch"]]
+        found[name] = {
+            "keep": len(first["selected"][0]),
+            "outcome": _shares([of_part["outcome"] for of_part in of_parts], weights),
+            "completion_epoch": _epochs(epochs),
+        }
+    return found
+
+
+def _shares(outcomes: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float]:
+    return {name: float(np.average([o[name] for o in outcomes], weights=weights)) for name in outcomes[0]}
+
+
+def _epochs(found: Sequence[int | None]) -> dict[str, float | None]:
+    """Mean and standard deviation of the seeds that completed."""
+    epochs = [epoch for epoch in found if epoch is not None]
+    return {
+        "mean": float(np.mean(epochs)) if epochs else None,
+        "std": float(np.std(epochs)) if epochs else None,
+    }
 
 
 def _best(found: Sequence[PrunedReplica | str]) -> PrunedReplica | str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pruning_core.config import search_ranges
+from pruning_core.config import ARGUMENT, search_ranges
 from pruning_core.hyperparameters import Choices, Range
 
 TrialEnding = Literal["ended", "stopped", "failed"]
@@ -65,8 +65,14 @@ class Trial:
 
 def schedule(values: Mapping[str, Any]) -> str:
     """The hyperparameters among `values` that searches vary, in one line."""
-    named = [(name, values[name]) for name in search_ranges() if name in values]
+    arguments = (name for name, value in values.items() if name.startswith(ARGUMENT) and not _is_nested(value))
+    names = [*search_ranges(), *arguments]
+    named = [(name, values[name]) for name in names if name in values]
     return "  ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in named)
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping)
 
 
 def fitting(schedule: str, room: int) -> str:

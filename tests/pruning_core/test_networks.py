@@ -1,5 +1,7 @@
 """The built-in network's shortcut computes what its `forward` and autograd compute; what a `NetworkSpec` says."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,23 +9,28 @@ from torch import Tensor, nn
 from pruning_core.compaction import CompactionError
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
-from pruning_core.networks import GATED_MLP, GatedMLP, NetworkSpec
+from pruning_core.networks import GATED_MLP, GatedMLP, NetworkSpec, Share
 from pruning_core.pruner import Pruner
 from pruning_core.replicas import Replicas, one_replica
 from pruning_core.training import train
 
 HIDDEN = [(), (16,), (16, 8)]
+PRUNED = [(4, ()), (4, (5,)), (None, (0.5, 3)), (4, (None, 3)), (4, (0.25, 0.25))]
 
 
 class Plain(GatedMLP):
     """The default network without its shortcut: a subclass might have changed `forward`."""
 
 
-def replicas_of(network: type[GatedMLP], hidden: tuple[int, ...]) -> Replicas:
+def replicas_of(
+    network: type[GatedMLP], hidden: tuple[int, ...], keep: int | None = 4, prune: Sequence[Share] = ()
+) -> Replicas:
     def build() -> nn.Module:
-        module = network(12, 3, 4, hidden, 1.0).double()
-        nn.init.normal_(module.pruner.weight)
-        return module
+        made = network(12, 3, keep, hidden, 1.0, prune).double()
+        for module in made.modules():
+            if isinstance(module, Pruner):
+                nn.init.normal_(module.weight)
+        return made
 
     return Replicas(build, range(5))
 
@@ -51,6 +58,36 @@ def test_its_gradients_are_those_of_autograd(hidden: tuple[int, ...]) -> None:
     assert gradients.keys() == expected.keys() == fast.parameters.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, expected[name])
+
+
+@pytest.mark.parametrize(("keep", "prune"), PRUNED)
+def test_with_gates_behind_hidden_layers_it_computes_the_same(keep: int | None, prune: Sequence[Share]) -> None:
+    fast, plain = replicas_of(GatedMLP, (16, 8), keep, prune), replicas_of(Plain, (16, 8), keep, prune)
+    x_RBF, x_BF, to_logits_RBC = rows(5, 7, 12), rows(9, 12), rows(5, 7, 3)
+    torch.testing.assert_close(fast.logits(x_BF, fast.hard_masks(), True), plain.logits(x_BF, plain.hard_masks(), True))
+    (logits, backward), (expected_logits, autograd) = fast.logits_and_backward(x_RBF), plain.logits_and_backward(x_RBF)
+    torch.testing.assert_close(logits, expected_logits)
+    gradients, expected = backward(to_logits_RBC), autograd(to_logits_RBC)
+    assert gradients.keys() == expected.keys() == fast.parameters.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name])
+
+
+def test_gates_behind_a_hidden_layer_multiply_what_it_computes() -> None:
+    network = GatedMLP(12, 3, None, (16, 8), 1.0, (None, 3))
+    (pruner,) = (module for module in network.modules() if isinstance(module, Pruner))
+    first, second, last = network.layers
+    h = torch.relu(second(torch.relu(first(x := torch.randn(5, 12)))))
+    torch.testing.assert_close(network(x), last(pruner(h)))
+    assert (pruner.name, pruner.keep) == ("hidden2", 3)
+
+
+@pytest.mark.parametrize(
+    ("prune", "words"), [((1, 1, 1), "has 3 entries, and there are 2 layers"), ((16,), "keep must lie in 1 ... 15")]
+)
+def test_more_pruners_than_layers_and_nothing_to_prune_are_refused(prune: Sequence[Share], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        GatedMLP(12, 3, 4, (16, 8), 1.0, prune)
 
 
 @pytest.mark.parametrize("network", [GatedMLP, Plain])

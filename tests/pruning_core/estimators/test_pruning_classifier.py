@@ -140,7 +140,11 @@ def test_an_unknown_parameter_is_refused() -> None:
 
 def test_its_parameters_are_the_hyperparameters_with_their_defaults() -> None:
     parameters = PruningClassifier().get_params()
-    fields = {name: info.default for name, info in TrialConfig.model_fields.items() if name not in ("keep", "seeds")}
+    fields = {
+        name: info.default
+        for name, info in TrialConfig.model_fields.items()
+        if name not in ("keep", "seeds", "arguments")
+    }
     assert {name: parameters[name] for name in fields} == fields
     assert parameters["n_replicas"] == TrialConfig.model_fields["seeds"].default
     assert repr(PruningClassifier(growth=2.0)) == "PruningClassifier(growth=2.0)"

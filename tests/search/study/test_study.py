@@ -286,7 +286,7 @@ def test_refusals_name_the_key_the_value_and_what_is_allowed(write: Any, text: s
         ("data.source.name=3", ["data.source.name = 3", "data.source = 'digits'"]),
         ("growth=[2", ["growth=[2", "YAML"]),
         ("strategy=best", ["'best'", "'markov'"]),
-        ("data.keep=", ["data.keep", "integer"]),
+        ("data.keep=", ["data.keep", "missing"]),
     ],
 )
 def test_wrong_overrides_are_refused(write: Any, load: Any, override: str, words: list[str]) -> None:

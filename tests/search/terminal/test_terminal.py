@@ -90,11 +90,11 @@ def test_reading_shows_a_bar_where_it_takes_a_while_and_there_is_a_terminal(
         told(0.5)
     assert tuple(capfd.readouterr()) == ("", "")
     screen = io.StringIO()
-    monkeypatch.setattr("search.terminal.console", Console(file=screen, force_terminal=True))
+    monkeypatch.setattr("search.terminal.screen.console", Console(file=screen, force_terminal=True))
     with reading() as told:
         told(0.5)
     assert screen.getvalue() == ""
-    monkeypatch.setattr("search.terminal.SECONDS_WITHOUT_A_BAR", 0.0)
+    monkeypatch.setattr("search.terminal.screen.SECONDS_WITHOUT_A_BAR", 0.0)
     with reading() as told:
         told(0.25)
     assert "reading the data" in screen.getvalue()

@@ -1,195 +1,26 @@
-"""What the user sees in the terminal, by `rich`: a line per epoch of a trial, the live table of a search, results.
-
-A terminal's lines are wrapped between words; in a pipe or a log a sentence is a line, however long.
-"""
+"""A search in the terminal: the live table while it goes on, and what it came to."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from pruning_core.history import STATES, EpochRecord, History
-from pruning_core.metrics import ACCURACY, METRICS, Metric
-from pruning_core.progress import kept_most
 from search.stores.addresses import Stored
 from search.study import Study
-from search.study.objectives import SCORES, metric_in
-from search.study.space import Row
+from search.terminal.screen import console, metric_of, percent, plain_table, warn
 from search.trials.overview import Overview
 from search.trials.result import at, by_keep
 from search.trials.trial import Trial, fitting, schedule
 from search.trials.watcher import Watcher
 
 LINES_WITHOUT_A_TERMINAL = 10
-SECONDS_WITHOUT_A_BAR = 1.0
 SECONDS_OF_SPEED = 600
 WIDTH_OF_NUMBERS, WIDTH_OF_SCORE, FEWEST_LETTERS = 33, 8, 20
-
-EPOCH_WIDTHS = {"epoch": 9, "L_cla": 8, "L_sel": 8, "L_rej": 8, "alpha": 10, "active": 8, "complete": 10}
-EPOCH_WIDTHS |= {"pruned": 9, "full": 9}
-"""The columns of `deeppp trial`, which together fit into a terminal of 80."""
-
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-for each in (console, errors):
-    each.soft_wrap = not each.is_terminal
-
-
-def percent(value: float | None, std: float | None = None) -> str:
-    """0.9613, 0.004 -> '96.1 ± 0.4 %'."""
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f} %" if std is None else f"{100 * value:.1f} ± {100 * std:.1f} %"
-
-
-def plain_table(*columns: str, title: str | None = None) -> Table:
-    """A table without a box; columns that begin with '>' are right-aligned. Numbers are not broken."""
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="dim")
-    for column in columns:
-        number = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number)
-    return table
-
-
-def metric_of(study: Study) -> Metric:
-    """What a study maximises."""
-    return metric_in(study.search.model_dump())
-
-
-def warn(*sentences: str) -> None:
-    """Prints warnings."""
-    for sentence in sentences:
-        console.print(Text.assemble(("warning:", "yellow"), " ", sentence))
-
-
-@contextmanager
-def reading() -> Iterator[Callable[[float], None]]:
-    """A bar that says how much of the data has been read, where that takes more than a moment and there is a terminal.
-
-    What it gives is to be told the share.
-    """
-    columns = TextColumn("reading the data"), BarColumn(60), TaskProgressColumn(), TimeRemainingColumn()
-    bar = Progress(*columns, console=console, transient=True)
-    task, started = bar.add_task("", total=1.0), time.monotonic()
-
-    def told(share: float) -> None:
-        if console.is_terminal and time.monotonic() - started > SECONDS_WITHOUT_A_BAR:
-            bar.start()
-        bar.update(task, completed=share)
-
-    try:
-        yield told
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-def show_study(study: Study, rows: Sequence[Row], data: Any) -> None:
-    """The resolved study and its search space, as `deeppp check` prints them."""
-    listed = ", ".join(map(str, study.data.keeps))
-    sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
-    console.print(
-        f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {escape(data.name)}, "
-        f"{len(data.class_names)} classes, {sizes} rows to train, validate, test"
-    )
-    if study.data.cut:
-        console.print(
-            f"the cut {study.data.cut} keeps {data.rows_kept} of {data.rows_read} rows "
-            f"({percent(data.rows_kept / data.rows_read)})",
-            markup=False,
-        )
-    search, training = study.search, study.training
-    console.print(
-        f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
-        f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds"
-    )
-    if search.score != SCORES[0]:
-        console.print(f"maximised: {metric_of(study).label} under the hard mask, on the validation part")
-    if len(search.objectives) > 1:
-        console.print(f"two objectives, {' and '.join(search.objectives)}: the search is for their Pareto front")
-    console.print()
-    table = plain_table("hyperparameter", "values", "used by")
-    for row in rows:
-        style = "" if row.values.startswith(("default", "fixed")) else "bold"
-        table.add_row(row.name, Text(row.values, style=style), row.strategies)
-    console.print(table)
-    _show_missing(study, data)
-
-
-def _show_missing(study: Study, data: Any) -> None:
-    """The share of missing values of each input that lacks some."""
-    shares = {name: share for name, share in zip(data.feature_names, data.missing, strict=False) if share}
-    if not shares:
-        return
-    console.print()
-    table = plain_table("input", ">missing", "filled with")
-    for name, share in shares.items():
-        table.add_row(Text(name), percent(share), f"the {study.data.impute} of the training part")
-    console.print(table)
-
-
-class TrialDisplay:
-    """A line per epoch, printed as it ends, and a summary."""
-
-    def __init__(self, epochs: int, metric: Metric) -> None:
-        self.epochs = epochs
-        self.metric = metric
-        if metric != ACCURACY:
-            console.print(f"pruned, full: {metric.label}", style="dim")
-        console.print(self._line(EPOCH_WIDTHS), style="dim")
-
-    def epoch(self, record: EpochRecord) -> None:
-        """Prints one epoch: means over the replicas."""
-        replicas = len(record.complete)
-        cells = [
-            f"{record.epoch}/{self.epochs}",
-            _loss(record.classification_loss.mean()),
-            _loss(record.selection_loss.mean()),
-            _loss(record.rejection_loss.mean()),
-            f"{record.alpha.mean():.3g}",
-            f"{record.active.mean():.1f}",
-            f"{int(record.complete.sum())}/{replicas}",
-            *(self.metric.text(record.quantity(f"{state}_{self.metric.name}").mean()) for state in STATES),
-        ]
-        style = "green" if record.complete.all() else ""
-        console.print(self._line(cells), style=style)
-
-    def _line(self, cells: Iterable[str]) -> str:
-        return "".join(f"{cell:>{width}}" for cell, width in zip(cells, EPOCH_WIDTHS.values(), strict=True))
-
-    def end(self, result: Mapping[str, Any], history: History) -> None:
-        """Prints what the run has come to."""
-        outcomes = ", ".join(f"{n} {Counter(history.outcomes())[n]}" for n in sorted(set(history.outcomes())))
-        metrics = [METRICS[name] for name in METRICS if f"pruned_{name}" in result]
-        epochs = [e for e in result["completion_epoch"] if e is not None]
-        kept = ", ".join(kept_most(result["selected"], len(result["selected"][0])))
-        console.print()
-        console.print(f"outcome                   {outcomes}")
-        if epochs:
-            console.print(f"completion epoch          {min(epochs)} ... {max(epochs)}")
-        for metric in metrics:
-            pruned = result[f"pruned_{metric.name}"]
-            value = metric().text(pruned["mean"], pruned["std"])
-            console.print(
-                f"pruned {metric.name.replace('_', ' ')}".ljust(26) + f"{value} (validation, mean ± std over seeds)"
-            )
-        console.print(f"most often kept           {kept}", markup=False)
-        console.print(
-            f"{result['seconds']:.1f} s, {result['replica_epochs_per_second']:.0f} replica-epochs/s",
-            style="dim",
-        )
-
-
-def _loss(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.1e}"
 
 
 class SearchDisplay(Watcher):
@@ -326,15 +157,16 @@ def _show_pareto(front: Sequence[Mapping[str, Any]] | None, study: Study, where:
 def _show_winner(name: str, entry: Mapping[str, Any], where: str) -> None:
     """Who wins; of one that did not complete with every fresh seed that comes first."""
     complete, kept = entry["outcome"]["complete"], escape(", ".join(entry["selected"]))
+    keeps = f" and most often keeps: {kept}" if kept else ""
     if complete == 1:
-        console.print(f"[bold]{name}[/] wins{where} and most often keeps: {kept}")
+        console.print(f"[bold]{name}[/] wins{where}{keeps}")
         return
     others = ", ".join(
         f"{percent(share)} {what}" for what, share in entry["outcome"].items() if what != "complete" and share
     )
     console.print(
         f"[bold red]no strategy completed with every fresh seed{where}[/]: [bold]{name}[/] comes first with "
-        f"{percent(complete)} complete ({others}) and most often keeps: {kept}"
+        f"{percent(complete)} complete ({others}){keeps}"
     )
 
 

@@ -1,0 +1,72 @@
+"""A study in the terminal, as `deeppp check` shows it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.text import Text
+
+from pruning_core.network_check import CheckedNetwork
+from search.study import Study
+from search.study.objectives import SCORES
+from search.study.space import Row
+from search.terminal.screen import console, metric_of, percent, plain_table
+
+
+def show_study(study: Study, rows: Sequence[Row], data: Any, network: CheckedNetwork) -> None:
+    """The resolved study, its network and its search space, as `deeppp check` prints them."""
+    listed = "all" if study.data.keep is None else ", ".join(map(str, study.data.keeps))
+    sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
+    console.print(
+        f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {escape(data.name)}, "
+        f"{len(data.class_names)} classes, {sizes} rows to train, validate, test"
+    )
+    if study.data.cut:
+        console.print(
+            f"the cut {study.data.cut} keeps {data.rows_kept} of {data.rows_read} rows "
+            f"({percent(data.rows_kept / data.rows_read)})",
+            markup=False,
+        )
+    search, training = study.search, study.training
+    console.print(
+        f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
+        f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds"
+    )
+    if search.score != SCORES[0]:
+        console.print(f"maximised: {metric_of(study).label} under the hard mask, on the validation part")
+    if len(search.objectives) > 1:
+        console.print(f"two objectives, {' and '.join(search.objectives)}: the search is for their Pareto front")
+    console.print()
+    table = plain_table("hyperparameter", "values", "used by")
+    for row in rows:
+        style = "" if row.values.startswith(("default", "fixed")) else "bold"
+        table.add_row(row.name, Text(row.values, style=style), row.strategies)
+    console.print(table)
+    _show_network(network)
+    _show_missing(study, data)
+
+
+def _show_network(network: CheckedNetwork) -> None:
+    """The layers and the pruners of a network."""
+    console.print(
+        f"\nthe network has {network.parameters:,} parameters and takes {network.multiply_adds:,} multiply-adds a row"
+    )
+    if len(network.pruners) > 1 or network.on_inputs is None:
+        pruners = [f"{pruner.name} {pruner.keep} of {pruner.units}" for pruner in network.pruners]
+        console.print(f"its pruners keep {', '.join(pruners)}", markup=False)
+    table = plain_table("layer", "", ">parameters")
+    for layer in network.layers:
+        table.add_row(Text(layer.path), Text(layer.kind), f"{layer.parameters:,}")
+    console.print(table)
+
+
+def _show_missing(study: Study, data: Any) -> None:
+    """The share of missing values of each input that lacks some."""
+    shares = {name: share for name, share in zip(data.feature_names, data.missing, strict=False) if share}
+    if not shares:
+        return
+    console.print()
+    table = plain_table("input", ">missing", "filled with")
+    for name, share in shares.items():
+        table.add_row(Text(name), percent(share), f"the {study.data.impute} of the training part")
+    console.print(table)
