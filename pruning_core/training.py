@@ -27,6 +27,7 @@ from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.strategies import EpochMeans
 
+ONLY_TO_GO_ON = ("optimizer", "settled_tensors")
 FEWEST_STEPS, MOST_STEPS, LARGEST_BATCH = 8, 400, 8192
 
 
@@ -313,8 +314,14 @@ class Training:
             "history": self.history.state_dict(),
         }
 
+    def final_state(self) -> dict[str, object]:
+        """What `load_state_dict` needs of a run that is over: its networks and its history, not its optimiser."""
+        return {name: value for name, value in self.state_dict().items() if name not in ONLY_TO_GO_ON}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes back to the state that `state_dict` described; the configuration, data and seeds must be the same.
+
+        After the `final_state` of a run it cannot be trained further.
 
         The state's tensors may lie on any device.
         """
@@ -324,11 +331,12 @@ class Training:
                 parameter.copy_(state["parameters"][name])
             for name, buffer in self.replicas.buffers.items():
                 buffer.copy_(state["buffers"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
-        self.settled_R, self.settled_tensors = state["settled"], state["settled_tensors"]
+        self.settled_R, self.settled_tensors = state["settled"], state.get("settled_tensors", {})
         self.history.load_state_dict(state["history"])
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from search.propose.ledger import Ledger
     from search.record.recorder import Recorder
     from search.result import SearchResult
+    from search.trials.kept import KeptNetworks
 
 
 class Stopped(Exception):  # noqa: N818
@@ -224,6 +225,8 @@ class _Run:
         from search.propose.optimiser import budget
         from search.propose.storage import STORAGE_ERRORS
         from search.train.tune import CLUSTER_ERRORS, Halted, Trials, no_space
+        from search.trials.checkpoint import search_folder
+        from search.trials.kept import KeptNetworks
 
         result: dict[str, Any] = {
             **{"study": ledger.label, "trials": 0},
@@ -239,8 +242,11 @@ class _Run:
                 # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out.
                 gc.collect()
                 gc.freeze()
-            Trials(self.study, ledger, self.data, self.places.output, recorder).train()
-            result |= self._confirm(ledger)
+            over = [trial for trial in ledger.trials if trial.ending]
+            folder = search_folder(self.places.output, ledger.label)
+            kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
+            Trials(self.study, ledger, self.data, self.places.output, recorder, kept).train()
+            result |= self._confirm(ledger, kept)
             ending = "finished"
         except KeyboardInterrupt:
             ending = "interrupted"
@@ -258,7 +264,7 @@ class _Run:
                 ledger.add_seconds(time.monotonic() - self.started)
         return result
 
-    def _confirm(self, ledger: "Ledger") -> dict[str, Any]:
+    def _confirm(self, ledger: "Ledger", kept: "KeptNetworks") -> dict[str, Any]:
         from search.result import largest_class_warnings, summarise
         from search.train.confirmation import confirm
         from search.trials.checkpoint import search_folder
@@ -269,6 +275,7 @@ class _Run:
             keep: confirm(self.study.at(keep), [trial for trial in trials if trial.has(keep)], self.data, self.watcher)
             for keep in keeps
         }
+        kept.reduce_to([entry.trial.number for of_n in confirmed.values() for entry in of_n.values()])
         result = summarise(self.study, ledger, confirmed, time.monotonic() - self.started)
         self.watcher.warn(*largest_class_warnings(result, self.data))
         best = confirmed[keeps[0]].get(result["winner"])

@@ -23,12 +23,12 @@ from search.study.sections import Resources
 from search.train.devices import device_of
 from search.train.kit import Contents, Kit, begin, pack
 from search.train.resources import slots
+from search.trials.kept import CANDIDATES
 from search.trials.ranking import Merit, merit, ranked
 from search.trials.result import FIRST_FRESH_SEED, SIGNAL_EFFICIENCIES
 from search.trials.trial import Trial
 from search.trials.watcher import Watcher
 
-CANDIDATES = 3
 FEWEST_SEEDS = 8
 
 

@@ -31,6 +31,7 @@ from search.train.scheduler import make_scheduler
 from search.train.shared_engine import stop_engines
 from search.train.trainable import prune
 from search.trials.checkpoint import search_folder, trial_folder
+from search.trials.kept import KeptNetworks
 from search.trials.order import Report, Terms
 
 WORKER_FAULTS = 3
@@ -67,6 +68,7 @@ class Trials:
         data: that they train on.
         output: the folder of the results.
         listener: is told about them.
+        kept: which of those that are over keep their networks.
     """
 
     study: Study
@@ -74,6 +76,7 @@ class Trials:
     data: Dataset
     output: Path
     listener: Listener
+    kept: KeptNetworks
 
     @property
     def folder(self) -> Path:
@@ -137,7 +140,7 @@ class Trials:
                 max_failures=WORKER_FAULTS,
                 reuse_actors=True,
                 raise_on_failed_trial=False,
-                callbacks=[_Listening(self.listener), halt],
+                callbacks=[_Listening(self.listener, self.ledger, self.kept), halt],
                 trial_dirname_creator=_folder_name,
                 trial_name_creator=_folder_name,
                 verbose=0,
@@ -199,15 +202,19 @@ class _Search(Searcher):
 class _Listening(Callback):
     """Tune's side of a `Listener`."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, ledger: Ledger, kept: KeptNetworks) -> None:
         self.listener = listener
+        self.ledger = ledger
+        self.kept = kept
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.listener.started(trial.config["number"])
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial came to its end or was stopped; Optuna has been told already."""
-        self.listener.ended(trial.config["number"])
+        number = trial.config["number"]
+        self.listener.ended(number)
+        self.kept.add(self.ledger.trial(number))
         forget_reports(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:

@@ -48,6 +48,8 @@ def checkpoints(folder: Path) -> list[Path]:
 def write_checkpoint(run: "Training", stopped: str, folder: Path) -> None:
     """Leaves a checkpoint of the last epoch in a trial's folder; from then on the one before it is gone.
 
+    The last one of a trial holds its networks, and nothing that only further training would need.
+
     Raises:
         OSError: such as a full disk.
     """
@@ -58,10 +60,17 @@ def write_checkpoint(run: "Training", stopped: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
         run.history.write(partial, run.selected())
-        torch.save({"training": run.state_dict(), "stopped": stopped}, partial / STATE)
+        state = run.final_state() if run.finished or stopped else run.state_dict()
+        torch.save({"training": state, "stopped": stopped}, partial / STATE)
         partial.rename(checkpoint)
     for older in checkpoints(folder)[1:]:
         shutil.rmtree(older, ignore_errors=True)
+
+
+def forget_state(folder: Path) -> None:
+    """Removes the networks of a trial from its folder; what was recorded of it stays."""
+    for checkpoint in checkpoints(folder):
+        (checkpoint / STATE).unlink(missing_ok=True)
 
 
 def read_checkpoints(folder: Path, device: Any) -> Iterator[Checkpoint | Path]:

@@ -99,3 +99,14 @@ def test_a_finished_run_stays_finished_when_loaded(data: Dataset, tmp_path: Path
     loaded.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert loaded.finished
     assert without_clock(loaded.result()) == without_clock(run.result())
+
+
+def test_a_run_that_is_over_needs_neither_moments_nor_settled_copies(data: Dataset, tmp_path: Path) -> None:
+    run, loaded = start(data), start(data)
+    list(run)
+    torch.save(run.final_state(), tmp_path / "final.pt")
+    assert run.state_dict().keys() - run.final_state().keys() == {"optimizer", "settled_tensors"}
+    loaded.load_state_dict(torch.load(tmp_path / "final.pt", weights_only=True))
+    assert loaded.finished
+    assert without_clock(loaded.result()) == without_clock(run.result())
+    assert loaded.scores(data.validation) == run.scores(data.validation)
