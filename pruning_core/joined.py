@@ -80,6 +80,7 @@ def join(loops: Sequence[InnerLoop]) -> InnerLoop:
         _one_after_the_other([loop.stack.parameters for loop in loops]),
         _one_after_the_other([loop.stack.buffers for loop in loops]),
         first.stack.input_shape,
+        like=first.stack,
     )
     for weights_RN in stack.pruner_weights:
         weights_RN.requires_grad_(not all(chains))
