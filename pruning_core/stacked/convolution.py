@@ -63,7 +63,8 @@ class Window:
         to_padded = to_patches.new_zeros(padded)
         views = self.patches(to_padded)
         for part in product(*(range(size) for size in self.kernel)):
-            views[(slice(None), slice(None), *part)].add_(to_patches[(slice(None), slice(None), *part)])
+            of_part: tuple[slice | int, ...] = (slice(None), slice(None), *part)
+            views[of_part].add_(to_patches[of_part])
         return to_padded
 
 

@@ -64,7 +64,8 @@ class StackedLayers:
             gradients: Gradients = {name: zeros_like(tensors[name]) for name in self.unused}
             while done:
                 step, number, backward = done.pop()
-                if number not in to_values:
+                if number not in to_values:  # nothing follows from its output
+                    gradients |= {name: zeros_like(tensors[name]) for name in step.layer.trains} | gradients
                     continue
                 to_input, found = backward(to_values.pop(number))
                 for name, gradient in found.items():

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from pruning_core.dropout import ReplicaDropout
 from pruning_core.pruner import Pruner
@@ -64,19 +63,33 @@ def _graph(network: nn.Module) -> fx.Graph:
     return graph
 
 
+class _ShapeFollower(fx.Interpreter):
+    """Notes the shapes of rows. torch's own `ShapeProp` does too, and loads sympy for it: half a second."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.rows: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor) and value.shape[:1] == (ROWS,):
+            self.rows[n] = tuple(value.shape[1:])
+        return value
+
+
 @torch.no_grad()
 def _shapes(network: nn.Module, graph: fx.Graph, row: Tensor) -> Shapes:
     """The shape of a row of each value that is a tensor with a row for each of the batch."""
     batch = torch.zeros(ROWS, *row.shape, dtype=row.dtype)
     network.eval()
     try:
-        ShapeProp(fx.GraphModule(network, graph)).propagate(batch)
+        follower = _ShapeFollower(fx.GraphModule(network, graph))
+        follower.run(batch)
     except Exception as error:  # whatever a layer says of a shape that it cannot take
         raise UnknownLayerError from error
     finally:
         network.train()
-    shapes = {node: getattr(node.meta.get("tensor_meta"), "shape", ()) for node in graph.nodes}
-    return {node: tuple(shape[1:]) for node, shape in shapes.items() if shape[:1] == (ROWS,)}
+    return follower.rows
 
 
 @dataclass(frozen=True)

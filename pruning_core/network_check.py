@@ -1,0 +1,243 @@
+"""What a network is, and whether it can be trained here: found out with one small batch, before a search begins.
+
+The replicas of a training are computed side by side, repeated and resumed; a network that would not give the same each
+time, or no answer at all, is refused in one sentence.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from pruning_core.data import Dataset
+from pruning_core.networks import NetworkSpec
+from pruning_core.pruner import NamedPruner, Pruner, named_pruners
+from pruning_core.replicas import Replicas, StackedNetwork, one_replica
+
+if TYPE_CHECKING:
+    from pruning_core.config import TrialConfig
+
+MOST_ROWS = 32
+ROUNDING = 1e-3  # between outputs that are computed in another order, to the largest of them
+
+
+class NetworkError(ValueError):
+    """A network that cannot be trained here; the sentence says why."""
+
+
+@dataclass(frozen=True)
+class LayerDescription:
+    """A layer: its path and type in the network, its sizes in words, its parameters, and the shape of a row it gives.
+
+    `output` is None where the network uses the layer's numbers without calling it.
+    """
+
+    path: str
+    type: str
+    sizes: str
+    parameters: int
+    output: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """What `check_network` found: layers, pruners, and how much there is to store and to compute.
+
+    Attributes:
+        parameters: how many numbers are trained, pruner weights included.
+        stacked: whether replicas are computed as stacked products; otherwise `vmap` does it, at half the speed.
+        network, row: one of the networks, in evaluation, and a batch of one row for it.
+    """
+
+    layers: tuple[LayerDescription, ...]
+    pruners: tuple[NamedPruner, ...]
+    parameters: int
+    stacked: bool
+    network: nn.Module = field(repr=False, compare=False)
+    row: Tensor = field(repr=False, compare=False)
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Of matrix products and convolutions, for one row; torch loads its compiler for this, up to two seconds."""
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.network(self.row)
+        operations: int = counter.get_total_flops()
+        return operations // 2
+
+
+@torch.no_grad()
+def check_network(spec: NetworkSpec, config: "TrialConfig", data: Dataset) -> NetworkDescription:
+    """Builds a network, trains two of it on one small batch, and describes it.
+
+    Neither the data nor torch's random numbers change.
+
+    Args:
+        spec: how the network is built.
+        config: whose hyperparameters it gets.
+        data: of which the first training rows are used.
+
+    Raises:
+        NetworkError: it cannot be built, has no pruner or two of one name, fails, gives outputs of the wrong shape or
+            that are not finite, answers a row differently beside others, or is not the same when it is repeated.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pruning_core import TrialConfig, load_dataset
+    >>> from pruning_core.networks import GATED_MLP
+    >>> found = check_network(GATED_MLP, TrialConfig(keep=16), load_dataset("digits", folder=Path()))
+    >>> found.parameters, found.multiply_adds, found.pruners[0].units
+    (4614, 4480, 60)
+    """
+    x_BF = data.train.x[:MOST_ROWS].flatten(1).cpu()
+    classes = len(data.class_names)
+    build = partial(spec.build, config, len(data.feature_names), classes)
+    with torch.random.fork_rng(devices=[]):
+        _check_building(build)
+        with _refused("networks of two seeds do not fit together"):
+            replicas = Replicas(build, range(2), input_shape=spec.input_shape)
+        with _refused(f"rows of {len(x_BF[0])} inputs do not fit input_shape {spec.input_shape}"):
+            x = replicas.in_shape(x_BF)
+        alone_RBC = torch.stack([_alone(replicas, replica, x, classes) for replica in range(2)])
+        _check_training(replicas, x_BF, alone_RBC)
+        _check_evaluation(replicas, x_BF)
+        return _description(replicas, x)
+
+
+def _check_building(build: Callable[[], nn.Module]) -> None:
+    """Two networks of one seed must be the same."""
+    networks = []
+    with _refused("the network cannot be built"):
+        for _ in range(2):
+            torch.manual_seed(0)
+            networks.append(build())
+    if not isinstance(networks[0], nn.Module):
+        raise NetworkError(f"the network must be a torch.nn.Module, got {type(networks[0]).__name__}")
+    try:
+        named_pruners(networks[0])
+    except ValueError as error:
+        raise NetworkError(str(error)) from error
+    one, other = (network.state_dict() for network in networks)
+    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
+        raise NetworkError(
+            "the network has other numbers when it is built again: its random numbers must be torch's own"
+        )
+
+
+def _alone(replicas: Replicas, replica: int, x: Tensor, classes: int) -> Tensor:
+    """What one network gives in training by itself, (B, C): the same each time that it is asked."""
+    outputs = []
+    for _ in range(2):
+        numbers, state = {name: t[replica].clone() for name, t in replicas.tensors.items()}, torch.get_rng_state()
+        with _refused(f"the network fails on a batch of shape {tuple(x.shape)}"):
+            outputs.append(functional_call(replicas.network, numbers, (x.clone(),)))
+        if not torch.equal(torch.get_rng_state(), state):
+            raise NetworkError(
+                "the network draws random numbers in its forward, of which no replica has its own: use nn.Dropout"
+            )
+    first = outputs[0]
+    if not isinstance(first, Tensor):
+        raise NetworkError(f"the network must give a tensor of one output per class, got {type(first).__name__}")
+    if tuple(first.shape) != (len(x), classes):
+        raise NetworkError(
+            f"the network must give {classes} outputs per row, one per class: {len(x)} rows gave {tuple(first.shape)}"
+        )
+    _check_finite(first, "in training")
+    if not _close(*outputs):
+        raise NetworkError("the network gives other outputs when it is asked again: a forward must remember nothing")
+    return first
+
+
+def _check_training(replicas: Replicas, x_BF: Tensor, alone_RBC: Tensor) -> None:
+    """Two networks side by side, in either order, give what each gives alone, and gradients."""
+    other_way = StackedNetwork(
+        replicas.network,
+        {name: p.detach().flip(0) for name, p in replicas.parameters.items()},
+        {name: buffer.flip(0) for name, buffer in replicas.buffers.items()},
+        replicas.input_shape,
+        like=replicas,
+    )
+    x_RBF = x_BF.expand(2, *x_BF.shape)
+    with _refused("several replicas of the network cannot be computed side by side"):
+        for stack, order in ((replicas, [0, 1]), (other_way, [1, 0])):
+            if not _close(stack.logits(x_RBF, stack.pruner_weights), alone_RBC[order]):
+                raise NetworkError("the network gives other outputs beside another replica than by itself")
+        logits_RBC, backward = replicas.logits_and_backward(x_RBF)
+        gradients = backward(torch.full_like(logits_RBC, 1 / logits_RBC.numel()))
+    bad = [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
+    if bad:
+        raise NetworkError(f"the gradient of {bad[0]} is not finite on finite rows")
+
+
+def _check_evaluation(replicas: Replicas, x_BF: Tensor) -> None:
+    """In evaluation, with gates and under the hard mask: finite, and no row's answer depends on the others."""
+    replicas.network.eval()
+    try:
+        for masks, when in ((None, "in evaluation"), (replicas.hard_masks(), "under the hard mask")):
+            with _refused(f"the network fails {when}"):
+                all_RBC = replicas.logits(x_BF, masks, shared=True)
+                few_RBC = replicas.logits(x_BF[: len(x_BF) // 2], masks, shared=True)
+            _check_finite(all_RBC, when)
+            if not _close(all_RBC[:, : len(x_BF) // 2], few_RBC):
+                raise NetworkError(f"the network's answer to a row depends on the other rows {when}")
+    finally:
+        replicas.network.train()
+
+
+def _description(replicas: Replicas, x: Tensor) -> NetworkDescription:
+    stacked = replicas.has_stacked_forward or replicas.layers(x[0]) is not None
+    network, outputs = one_replica(replicas, 0), dict[str, tuple[int, ...]]()
+    layers = {
+        path: module
+        for path, module in network.named_modules()
+        if not list(module.children()) or list(module.parameters(recurse=False))
+    }
+
+    def look(path: str, module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[path] = tuple(output.shape[1:])
+
+    hooks = [module.register_forward_hook(partial(look, path)) for path, module in layers.items()]
+    network(x[:1].clone())
+    for hook in hooks:
+        hook.remove()
+    described = [
+        LayerDescription(
+            path,
+            type(module).__name__,
+            f"{len(module.weight)} units, keep {module.keep}" if isinstance(module, Pruner) else module.extra_repr(),
+            sum(p.numel() for p in module.parameters(recurse=False)),
+            outputs.get(path),
+        )
+        for path, module in layers.items()
+    ]
+    parameters = sum(p.numel() for p in network.parameters())
+    return NetworkDescription(tuple(described), tuple(replicas.pruners), parameters, stacked, network, x[:1].clone())
+
+
+@contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Whatever a network raises becomes one sentence."""
+    try:
+        yield
+    except NetworkError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise NetworkError(f"{what}: {type(error).__name__}{': ' if said else ''}{said}") from error
+
+
+def _check_finite(logits: Tensor, when: str) -> None:
+    if not bool(logits.isfinite().all()):
+        raise NetworkError(f"the network gives outputs that are no finite numbers on finite rows {when}")
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Whether outputs are the same but for rounding."""
+    return bool((one - other).abs().max() <= ROUNDING * other.abs().max().clamp(min=1))
