@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruning_core.stacked.layers import Gradients, Layer, LayerBackward, gates_of
+from pruning_core.stacked.layers import Gradients, Layer, LayerBackward, all_aligned, gates_of
 
 Sides = tuple[tuple[int, int], ...]
 
@@ -125,11 +125,11 @@ class Convolution(Layer):
     def _per_channel(self, gates_RC: Tensor) -> Tensor:
         return gates_RC.view(len(gates_RC), 1, -1, *(1,) * len(self.window.kernel))
 
-    def matrices(self, rows: tuple[int, ...], batch: int) -> list[int]:
+    def same_beside_others(self, replicas: int, rows: tuple[int, ...], batch: int) -> bool:
         inputs, outputs = self.channels
         padded = tuple(size + sum(sides) for size, sides in zip(rows[1:], self.window.padding, strict=True))
         places, patch = math.prod(self.window.places(padded)), inputs * math.prod(self.window.kernel)
-        return [outputs * patch, patch * places * batch, outputs * places * batch]
+        return all_aligned(replicas, outputs * patch, patch * places * batch, outputs * places * batch)
 
 
 def paddings(convolution: nn.Conv1d | nn.Conv2d) -> Sides:

@@ -4,6 +4,7 @@ Each takes values with the rows last, such as (R, F, B), and gives its output an
 of the output to those of the input and of its parameters.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from pruning_core.dropout import ReplicaDropout, uniform
 
+NUMBERS_AT_ONCE = 32  # two vectors of 512 bits, the most that torch's loops take in a turn
 Gradients = dict[str, Tensor]
 LayerBackward = Callable[[Tensor], tuple[Tensor | None, Gradients]]
 
@@ -46,14 +48,20 @@ class Layer(ABC):
             differentiate: whether the second result will be called; once.
         """
 
-    def matrices(self, rows: tuple[int, ...], batch: int) -> list[int]:
-        """How many numbers of one replica each matrix holds that this layer multiplies; see `joined.aligned`.
+    def same_beside_others(self, replicas: int, rows: tuple[int, ...], batch: int) -> bool:
+        """Whether R networks get the same numbers to the last bit on a CPU, whatever is stacked beside them.
 
         Args:
+            replicas: R.
             rows: shape of one row of its input.
             batch: B.
         """
-        return []
+        return True
+
+
+def all_aligned(replicas: int, *sizes: int) -> bool:
+    """Whether R matrices of each size end at a multiple of 64 bytes, on which a product depends; see `joined`."""
+    return all(replicas * size % 16 == 0 for size in sizes)
 
 
 def gates_of(tensors: Mapping[str, Tensor], pruner: str, dtype: torch.dtype) -> Tensor:
@@ -109,9 +117,9 @@ class Linear(Layer):
 
         return y_RHB, backward
 
-    def matrices(self, rows: tuple[int, ...], batch: int) -> list[int]:
+    def same_beside_others(self, replicas: int, rows: tuple[int, ...], batch: int) -> bool:
         inputs, outputs = self.sizes
-        return [inputs * outputs, inputs * batch, outputs * batch]
+        return all_aligned(replicas, inputs * outputs, inputs * batch, outputs * batch)
 
 
 @dataclass(frozen=True)
@@ -201,6 +209,10 @@ class Differentiated(Layer):
             return to_x, dict(zip(trained, found, strict=True))
 
         return y.detach(), backward
+
+    def same_beside_others(self, replicas: int, rows: tuple[int, ...], batch: int) -> bool:
+        """A function of the numbers that are left over by a processor's vectors differs from that of the others."""
+        return replicas * math.prod(rows) * batch % NUMBERS_AT_ONCE == 0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The layers of R networks one after the other, forward and backward."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -78,6 +79,16 @@ class StackedLayers:
 
         return logits_RCB.mT, all_backward
 
-    def matrices(self, batch: int) -> list[int]:
-        """How many numbers of one replica each matrix holds that is multiplied; see `joined.aligned`."""
-        return [size for step in self.steps for size in step.layer.matrices(step.rows, batch)]
+    def same_beside_others(self, replicas: int, batch: int) -> bool:
+        """Whether R networks train the same to the last bit on a CPU, whatever is stacked beside them."""
+        return all(step.layer.same_beside_others(replicas, step.rows, batch) for step in self.steps)
+
+    def step_bytes(self, replicas: int, parameters: int, batch: int) -> int:
+        """About how much memory a step goes through: parameters with all that Adam keeps, and what the layers make.
+
+        Args:
+            replicas: R.
+            parameters: how many numbers each of them has.
+            batch: B.
+        """
+        return 4 * replicas * (6 * parameters + 3 * batch * sum(math.prod(step.rows) for step in self.steps))
