@@ -25,11 +25,16 @@ class ReplicaDropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        bits = torch.arange(x.numel(), device=x.device).view(x.shape) * GOLDEN + self.state
-        bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * FIRST
-        bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * SECOND
-        uniform = (bits >> 40 & (1 << 24) - 1) / 2**24
-        return torch.where(uniform < self.p, 0, x / max(1 - self.p, 1e-12))
+        dropped = uniform(torch.arange(x.numel(), device=x.device).view(x.shape), self.state) < self.p
+        return torch.where(dropped, 0, x / max(1 - self.p, 1e-12))
+
+
+def uniform(position: Tensor, state: Tensor) -> Tensor:
+    """Numbers in [0, 1) that follow from an element's position and the state, both int64."""
+    bits = position * GOLDEN + state
+    bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * FIRST
+    bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * SECOND
+    return (bits >> 40 & (1 << 24) - 1) / 2**24
 
 
 def use_replica_dropout(network: nn.Module) -> None:

@@ -5,16 +5,21 @@ run keeps its own hyperparameters, random numbers and state, and can be saved, o
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pruning_core.chain import Chain
-from pruning_core.inner_loop import InnerLoop, LossTerms
+from pruning_core.inner_loop import InnerLoop, LossTerms, Rows
 from pruning_core.networks import NetworkSpec
 from pruning_core.optimizer import Optimizer
-from pruning_core.replicas import ReplicaRandom, StackedNetwork
+from pruning_core.replicas import ReplicaRandom, Replicas, StackedNetwork
+
+if TYPE_CHECKING:
+    from pruning_core.config import TrialConfig
 
 
 def aligned(replicas: int, batch: int, widths: Sequence[int]) -> bool:
@@ -46,10 +51,8 @@ def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
         network: how the loop's networks were built.
     """
     stack, rows = loop.stack, loop.rows
-    if rows.x.device.type == "cpu":
-        widths = [rows.x[0].numel(), *(p.shape[1] for p in stack.parameters.values() if p.dim() == 3)]
-        if not (stack.has_stacked_forward and aligned(len(stack), rows.batch_size, widths)):
-            return None
+    if rows.x.device.type == "cpu" and not _same_beside_others(stack, rows):
+        return None
     of_network = network.kind(stack.network)
     if of_network is None:
         return None
@@ -60,6 +63,36 @@ def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
     buffers = tuple((name, buffer.shape[1:], buffer.dtype) for name, buffer in stack.buffers.items())
     data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size, stack.input_shape
     return of_network, layers, buffers, loop.losses.rejection, data
+
+
+def _same_beside_others(stack: StackedNetwork, rows: Rows) -> bool:
+    if stack.has_stacked_forward:
+        widths = [rows.x[0].numel(), *(p.shape[1] for p in stack.parameters.values() if p.dim() == 3)]
+        return aligned(len(stack), rows.batch_size, widths)
+    layers = stack.layers(stack.in_shape(rows.x[0].flatten()))
+    return layers is not None and layers.same_beside_others(len(stack), rows.batch_size)
+
+
+def bytes_beside_others(
+    network: NetworkSpec, config: "TrialConfig", features: int, classes: int, batch: int
+) -> int | None:
+    """About how much memory a step of a trial's replicas goes through; None where they must not be joined on a CPU.
+
+    Of a network whose widths nobody said one is built.
+
+    Args:
+        batch: B.
+    """
+    widths = network.widths(config, features, classes)
+    if widths is not None:
+        shape = config.seeds, batch, widths
+        return step_bytes(*shape) if aligned(*shape) else None
+    stack = Replicas(partial(network.build, config, features, classes), [0], input_shape=network.input_shape)
+    layers = stack.layers(stack.in_shape(torch.zeros(features)))
+    if layers is None or not layers.same_beside_others(config.seeds, batch):
+        return None
+    parameters = sum(p[0].numel() for p in stack.parameters.values())
+    return layers.step_bytes(config.seeds, parameters, batch)
 
 
 def join(loops: Sequence[InnerLoop]) -> InnerLoop:
@@ -80,6 +113,7 @@ def join(loops: Sequence[InnerLoop]) -> InnerLoop:
         _one_after_the_other([loop.stack.parameters for loop in loops]),
         _one_after_the_other([loop.stack.buffers for loop in loops]),
         first.stack.input_shape,
+        like=first.stack,
     )
     for weights_RN in stack.pruner_weights:
         weights_RN.requires_grad_(not all(chains))

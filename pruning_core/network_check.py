@@ -1,187 +1,266 @@
-"""Whether a network can be trained as stacked replicas, found out by a batch of two of them, and what it is made of."""
+"""What a network is, and whether it can be trained here: found out with one small batch, before a search begins.
+
+The replicas of a training are computed side by side, repeated and resumed; a network that would not give the same each
+time, or no answer at all, is refused in one sentence.
+"""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from pruning_core.data import Dataset
 from pruning_core.gate_names import gate_names
 from pruning_core.networks import NetworkSpec
-from pruning_core.pruner import NamedPruner, Pruner
-from pruning_core.replicas import Replicas, one_replica
+from pruning_core.pruner import NamedPruner, Pruner, named_pruners
+from pruning_core.replicas import Replicas, StackedNetwork, one_replica
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
-    from pruning_core.data import Dataset
 
-BATCH = 8
-SAME = 1e-4
+MOST_ROWS = 32
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+ROUNDING = 1e-3  # between outputs that are computed in another order, to the largest of them
 
 
 class NetworkError(ValueError):
-    """A network that cannot be trained; the message is one sentence without a subject: "the network ..."."""
+    """A network that cannot be trained here; the sentence says why."""
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A module without children: its path, what it is called and says of itself, and how many parameters it has."""
+class LayerDescription:
+    """A layer: its path and type in the network, its sizes in words, its parameters, and the shape of a row it gives.
 
-    path: str
-    kind: str
-    parameters: int
-
-
-@dataclass(frozen=True)
-class CheckedNetwork:
-    """What a network is made of.
-
-    `multiply_adds` are those of products of matrices and of convolutions for one row, gates not counted. `on_inputs`
-    names the pruner on the inputs, if there is one.
+    `output` is None where the network uses the layer's numbers without calling it.
     """
 
-    layers: tuple[Layer, ...]
+    path: str
+    type: str
+    sizes: str
+    parameters: int
+    output: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """What `check_network` found: layers, pruners, and how much there is to store and to compute.
+
+    Attributes:
+        on_inputs: the pruner on the inputs; None where there is none.
+        parameters: how many numbers are trained, pruner weights included.
+        stacked: whether replicas are computed as stacked products; otherwise `vmap` does it, at half the speed.
+        network, row: one of the networks, in evaluation, and a batch of one row for it.
+    """
+
+    layers: tuple[LayerDescription, ...]
     pruners: tuple[NamedPruner, ...]
     on_inputs: NamedPruner | None
     parameters: int
-    multiply_adds: int
+    stacked: bool
+    network: nn.Module = field(repr=False, compare=False)
+    row: Tensor = field(repr=False, compare=False)
 
-
-def check_network(spec: NetworkSpec, config: "TrialConfig", data: "Dataset") -> CheckedNetwork:
-    """Builds two replicas of a network, and computes with them what a training does.
-
-    Args:
-        spec: how it is built.
-        config: with which hyperparameters.
-        data: that it shall learn from.
-
-    Raises:
-        NetworkError: it cannot be built or trained, its output has the wrong shape or is not finite, it has no pruner,
-            or two of one name, or a replica depends on the other one or on a global random generator.
-    """
-    features, classes = len(data.feature_names), len(data.class_names)
-    if spec.input_shape is not None and prod(spec.input_shape) != features:
-        shape = list(spec.input_shape)
-        raise NetworkError(f"input_shape = {shape} takes {prod(spec.input_shape)} inputs, and the data has {features}")
-    build = partial(spec.build, config, features, classes)
-    with torch.random.fork_rng(devices=[]):
-        replicas, swapped = (_replicas(build, seeds, spec.input_shape) for seeds in ((0, 1), (1, 0)))
-        rows = data.train.x[:BATCH].cpu().flatten(1)
-        logits_RBC = _trained_output(replicas, rows)
-        _check_output(logits_RBC, len(rows), classes)
-        if not torch.allclose(logits_RBC.flip(0), _trained_output(swapped, rows), rtol=SAME, atol=SAME):
-            raise NetworkError("the network gives other outputs when another replica is computed before it")
-        masks = replicas.hard_masks()
-        first, again = (_raised(lambda: _evaluated(replicas, rows, masks), "is evaluated") for _ in range(2))
-        if not torch.equal(first, again):
-            raise NetworkError("the network gives other outputs when it is evaluated a second time")
-        names = _raised(lambda: gate_names(replicas, rows[:1], data.feature_names), "is evaluated")
-    on_inputs = next((p for p, of in zip(replicas.pruners, names, strict=True) if of == data.feature_names), None)
-    network = one_replica(replicas, 0)
-    return CheckedNetwork(
-        layers=tuple(_layers(network)),
-        pruners=tuple(replicas.pruners),
-        on_inputs=on_inputs,
-        parameters=sum(p.numel() for p in network.parameters()),
-        multiply_adds=_multiply_adds(network, replicas.in_shape(rows[:1])),
-    )
-
-
-def _replicas(build: Callable[[], nn.Module], seeds: tuple[int, ...], shape: tuple[int, ...] | None) -> Replicas:
-    def checked() -> nn.Module:
-        network: Any = build()
-        if not isinstance(network, nn.Module):
-            raise NetworkError(f"the function must return an nn.Module, and returns {type(network).__name__}")
-        return network
-
-    return _raised(lambda: Replicas(checked, seeds, "cpu", shape), "is built")
-
-
-def _raised(compute: Callable[[], Any], when: str) -> Any:
-    """What a function returns; whatever it raises is the network's fault."""
-    try:
-        return compute()
-    except NetworkError:
-        raise
-    except ValueError as error:
-        if str(error).startswith("the "):  # a sentence already, of `named_pruners`
-            raise NetworkError(str(error)) from None
-        raise NetworkError(_sentence(error, when)) from error
-    except Exception as error:
-        raise NetworkError(_sentence(error, when)) from error
-
-
-def _sentence(error: Exception, when: str) -> str:
-    text = " ".join(str(error).split())
-    return f"the network raises {type(error).__name__} when it {when}: {text[:200]}"
-
-
-def _trained_output(replicas: Replicas, rows: Tensor) -> Tensor:
-    """The outputs of a training step, (R, B, C), after its backward pass."""
-
-    def step() -> Tensor:
-        logits_RBC, backward = replicas.logits_and_backward(rows.expand(len(replicas), *rows.shape))
-        backward(torch.ones_like(logits_RBC))
-        return logits_RBC
-
-    before = _generators()
-    logits_RBC: Tensor = _raised(step, "computes a batch")
-    if before != _generators():
-        raise NetworkError(
-            "the network draws from a global random generator when it computes a batch, so that a replica depends on "
-            "the others: nn.Dropout draws from each replica's own"
-        )
-    return logits_RBC
-
-
-def _generators() -> tuple[Any, ...]:
-    """The states of all global random generators that a network may draw from."""
-    state = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), state[1].tobytes(), state[2]  # type: ignore[index]
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Of matrix products and convolutions, for one row; torch loads its compiler for this, up to two seconds."""
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.network(self.row)
+        operations: int = counter.get_total_flops()
+        return operations // 2
 
 
 @torch.no_grad()
-def _evaluated(replicas: Replicas, rows: Tensor, masks: list[Tensor]) -> Tensor:
+def check_network(spec: NetworkSpec, config: "TrialConfig", data: Dataset) -> NetworkDescription:
+    """Builds a network, trains two of it on one small batch, and describes it.
+
+    Neither the data nor torch's random numbers change.
+
+    Args:
+        spec: how the network is built.
+        config: whose hyperparameters it gets.
+        data: of which the first training rows are used.
+
+    Raises:
+        NetworkError: it cannot be built, has no pruner or two of one name, fails, gives outputs of the wrong shape or
+            that are not finite, answers a row differently beside others, or is not the same when it is repeated.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pruning_core import TrialConfig, load_dataset
+    >>> from pruning_core.networks import GATED_MLP
+    >>> found = check_network(GATED_MLP, TrialConfig(keep=16), load_dataset("digits", folder=Path()))
+    >>> found.parameters, found.multiply_adds, found.pruners[0].units
+    (4614, 4480, 60)
+    """
+    x_BF = data.train.x[:MOST_ROWS].flatten(1).cpu()
+    if spec.input_shape is not None and (takes := prod(spec.input_shape)) != len(x_BF[0]):
+        raise NetworkError(
+            f"input_shape {list(spec.input_shape)} takes {takes} inputs, and the data has {len(x_BF[0])}"
+        )
+    classes = len(data.class_names)
+    build = partial(spec.build, config, len(data.feature_names), classes)
+    with torch.random.fork_rng(devices=[]):
+        _check_building(build)
+        with _refused("networks of two seeds do not fit together"):
+            replicas = Replicas(build, range(2), input_shape=spec.input_shape)
+        x = replicas.in_shape(x_BF)
+        alone_RBC = torch.stack([_alone(replicas, replica, x, classes) for replica in range(2)])
+        _check_training(replicas, x_BF, alone_RBC)
+        _check_evaluation(replicas, x_BF)
+        return _description(replicas, x, _on_inputs(replicas, x_BF[:1], data))
+
+
+def _check_building(build: Callable[[], nn.Module]) -> None:
+    """Two networks of one seed must be the same."""
+    networks = []
+    with _refused("the network cannot be built"):
+        for _ in range(2):
+            torch.manual_seed(0)
+            networks.append(build())
+    if not isinstance(networks[0], nn.Module):
+        raise NetworkError(f"the network must be a torch.nn.Module, got {type(networks[0]).__name__}")
+    try:
+        named_pruners(networks[0])
+    except ValueError as error:
+        raise NetworkError(str(error)) from error
+    one, other = (network.state_dict() for network in networks)
+    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
+        raise NetworkError(
+            "the network has other numbers when it is built again: its random numbers must be torch's own"
+        )
+
+
+def _alone(replicas: Replicas, replica: int, x: Tensor, classes: int) -> Tensor:
+    """What one network gives in training by itself, (B, C): the same each time that it is asked."""
+    outputs = []
+    for _ in range(2):
+        numbers, states = {name: t[replica].clone() for name, t in replicas.tensors.items()}, _generators()
+        with _refused(f"the network fails on a batch of shape {tuple(x.shape)}"):
+            outputs.append(functional_call(replicas.network, numbers, (x.clone(),)))
+        if _generators() != states:
+            raise NetworkError(
+                "the network draws random numbers in its forward, of which no replica has its own: use nn.Dropout"
+            )
+    first = outputs[0]
+    if not isinstance(first, Tensor):
+        raise NetworkError(f"the network must give a tensor of one output per class, got {type(first).__name__}")
+    if tuple(first.shape) != (len(x), classes):
+        raise NetworkError(
+            f"the network must give {classes} outputs per row, one per class: {len(x)} rows gave {tuple(first.shape)}"
+        )
+    _check_finite(first, "in training")
+    if not _close(*outputs):
+        raise NetworkError("the network gives other outputs when it is asked again: a forward must remember nothing")
+    return first
+
+
+def _generators() -> tuple[Any, ...]:
+    """The states of the random generators of torch, Python and NumPy."""
+    _, keys, place, *_ = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), np.asarray(keys).tobytes(), place
+
+
+def _check_training(replicas: Replicas, x_BF: Tensor, alone_RBC: Tensor) -> None:
+    """Two networks side by side, in either order, give what each gives alone, and gradients."""
+    other_way = StackedNetwork(
+        replicas.network,
+        {name: p.detach().flip(0) for name, p in replicas.parameters.items()},
+        {name: buffer.flip(0) for name, buffer in replicas.buffers.items()},
+        replicas.input_shape,
+        like=replicas,
+    )
+    x_RBF = x_BF.expand(2, *x_BF.shape)
+    with _refused("several replicas of the network cannot be computed side by side"):
+        for stack, order in ((replicas, [0, 1]), (other_way, [1, 0])):
+            if not _close(stack.logits(x_RBF, stack.pruner_weights), alone_RBC[order]):
+                raise NetworkError("the network gives other outputs beside another replica than by itself")
+        logits_RBC, backward = replicas.logits_and_backward(x_RBF)
+        gradients = backward(torch.full_like(logits_RBC, 1 / logits_RBC.numel()))
+    bad = [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
+    if bad:
+        raise NetworkError(f"the gradient of {bad[0]} is not finite on finite rows")
+
+
+def _check_evaluation(replicas: Replicas, x_BF: Tensor) -> None:
+    """In evaluation, with gates and under the hard mask: finite, and no row's answer depends on the others."""
     replicas.network.eval()
     try:
-        return replicas.logits(rows, masks, shared=True)
+        for masks, when in ((None, "in evaluation"), (replicas.hard_masks(), "under the hard mask")):
+            with _refused(f"the network fails {when}"):
+                all_RBC = replicas.logits(x_BF, masks, shared=True)
+                few_RBC = replicas.logits(x_BF[: len(x_BF) // 2], masks, shared=True)
+            _check_finite(all_RBC, when)
+            if not _close(all_RBC[:, : len(x_BF) // 2], few_RBC):
+                raise NetworkError(f"the network's answer to a row depends on the other rows {when}")
     finally:
         replicas.network.train()
 
 
-def _check_output(logits_RBC: Tensor, rows: int, classes: int) -> None:
-    wanted = (2, rows, classes)
-    if tuple(logits_RBC.shape) != wanted:
-        given = list(logits_RBC.shape[1:])
-        raise NetworkError(
-            f"the network must return a logit for each of {classes} classes, {[rows, classes]} for {rows} rows, "
-            f"and returns {given}"
+def _on_inputs(replicas: Replicas, row_1F: Tensor, data: Dataset) -> NamedPruner | None:
+    """The first pruner that stands on the inputs."""
+    names = gate_names(replicas, row_1F, data.feature_names)
+    return next((p for p, of in zip(replicas.pruners, names, strict=True) if of == tuple(data.feature_names)), None)
+
+
+def _description(replicas: Replicas, x: Tensor, on_inputs: NamedPruner | None) -> NetworkDescription:
+    stacked = replicas.has_stacked_forward or replicas.layers(x[0]) is not None
+    network, outputs = one_replica(replicas, 0), dict[str, tuple[int, ...]]()
+    layers = {
+        path: module
+        for path, module in network.named_modules()
+        if list(module.parameters(recurse=False)) or not (list(module.children()) or isinstance(module, CONTAINERS))
+    }
+
+    def look(path: str, module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[path] = tuple(output.shape[1:])
+
+    hooks = [module.register_forward_hook(partial(look, path)) for path, module in layers.items()]
+    network(x[:1].clone())
+    for hook in hooks:
+        hook.remove()
+    described = [
+        LayerDescription(
+            path,
+            type(module).__name__,
+            f"{len(module.weight)} units, keep {module.keep}" if isinstance(module, Pruner) else module.extra_repr(),
+            sum(p.numel() for p in module.parameters(recurse=False)),
+            outputs.get(path),
         )
-    if not torch.isfinite(logits_RBC).all():
-        raise NetworkError("the network returns numbers that are not finite")
+        for path, module in layers.items()
+    ]
+    parameters = sum(p.numel() for p in network.parameters())
+    pruners, row = tuple(replicas.pruners), x[:1].clone()
+    return NetworkDescription(tuple(described), pruners, on_inputs, parameters, stacked, network, row)
 
 
-def _layers(network: nn.Module) -> list[Layer]:
-    """The modules without children, and those that have parameters of their own."""
-    found = []
-    for path, module in network.named_modules():
-        own = sum(p.numel() for p in module.parameters(recurse=False))
-        if own or not (list(module.children()) or isinstance(module, CONTAINERS)):
-            says = f"{len(module.weight)}, keep {module.keep}" if isinstance(module, Pruner) else module.extra_repr()
-            found.append(Layer(path, f"{type(module).__name__}({says})", own))
-    return found
+@contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Whatever a network raises becomes one sentence."""
+    try:
+        yield
+    except NetworkError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise NetworkError(f"{what}: {type(error).__name__}{': ' if said else ''}{said}") from error
 
 
-@torch.no_grad()
-def _multiply_adds(network: nn.Module, row: Tensor) -> int:
-    counter = FlopCounterMode(display=False)
-    with counter:
-        network(row)
-    return int(counter.get_total_flops()) // 2
+def _check_finite(logits: Tensor, when: str) -> None:
+    if not bool(logits.isfinite().all()):
+        raise NetworkError(f"the network gives outputs that are no finite numbers on finite rows {when}")
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Whether outputs are the same but for rounding."""
+    return bool((one - other).abs().max() <= ROUNDING * other.abs().max().clamp(min=1))

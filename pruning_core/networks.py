@@ -157,8 +157,10 @@ class GatedMLP(nn.Module):
             if i > 0:
                 h_BH = functional.relu(h_BH)
             pruner = None if path is None else self.get_submodule(path)
-            weight = layer.weight * pruner.gates() if isinstance(pruner, Pruner) else layer.weight
-            h_BH = functional.linear(h_BH, weight, layer.bias)
+            if isinstance(pruner, Pruner):
+                h_BH = functional.linear(h_BH, layer.weight * pruner.gates(), layer.bias)
+            else:
+                h_BH = layer(h_BH)
         return h_BH
 
     def as_layers(self) -> list[nn.Module]:

@@ -7,7 +7,7 @@ for rounding).
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from pruning_core.dropout import ReplicaDropout, use_replica_dropout
 from pruning_core.metrics import Answers, right_by_class, weights_by_class
 from pruning_core.networks import Backward, StackedForward
 from pruning_core.pruner import hard_mask, named_pruners
+from pruning_core.stacked import StackedLayers, stacked_layers
 
 if TYPE_CHECKING:
     from pruning_core.data import Part
@@ -66,6 +67,7 @@ class StackedNetwork:
         network: one of them: the layers are its own, the numbers are not.
         parameters, buffers: of all R, each (R, ...), by name.
         input_shape: of one row as the network takes it; None for flat rows.
+        like: a stack with the same network, whose stacked form is used.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class StackedNetwork:
         parameters: dict[str, Tensor],
         buffers: dict[str, Tensor],
         input_shape: tuple[int, ...] | None = None,
+        like: "StackedNetwork | None" = None,
     ) -> None:
         self.network = network
         self.input_shape = input_shape
@@ -85,6 +88,7 @@ class StackedNetwork:
         self._forward_shared = vmap(self._one_forward, in_dims=(0, 0, None), randomness="different")
         # Not that of a base class: a subclass may compute something else.
         self._stacked_forward: StackedForward | None = vars(type(network)).get("stacked_forward")
+        self._layers: dict[Hashable, StackedLayers | None] = like._layers if like else {}
 
     def __len__(self) -> int:
         return next(iter(self.parameters.values())).shape[0]
@@ -93,6 +97,17 @@ class StackedNetwork:
     def has_stacked_forward(self) -> bool:
         """Whether the network's class has a shortcut for R of them."""
         return self._stacked_forward is not None
+
+    def layers(self, row: Tensor) -> StackedLayers | None:
+        """The network's layers as stacked products; None where it has others, which `vmap` computes.
+
+        Args:
+            row: any row as the network takes it.
+        """
+        shape = row.shape, row.dtype
+        if shape not in self._layers:
+            self._layers[shape] = stacked_layers(self.network, row)
+        return self._layers[shape]
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -133,6 +148,9 @@ class StackedNetwork:
             parameters = {**parameters, **dict(zip(self.pruner_parameters, pruner_weights, strict=True))}
         if self._stacked_forward is not None:
             return self._stacked_forward(self.network, parameters, x.expand(len(self), *x.shape) if shared else x)[0]
+        if layers := self.layers(x[0] if shared else x[0, 0]):
+            x = x.expand(len(self), *x.shape) if shared else x
+            return layers.forward({**parameters, **buffers}, x, differentiate=False)[0]
         forward = self._forward_shared if shared else self._forward
         return forward(parameters, buffers, x)
 
@@ -146,6 +164,9 @@ class StackedNetwork:
             return self._stacked_forward(self.network, self.parameters, self.in_shape(x_RBF))
         for name in self.dropout_states:
             self.buffers[name] += 1
+        x = self.in_shape(x_RBF)
+        if layers := self.layers(x[0, 0]):
+            return layers.forward(self.tensors, x, differentiate=True)
         with torch.enable_grad():
             logits_RBC = self.logits(x_RBF)
         trained = {name: p for name, p in self.parameters.items() if p.requires_grad}

@@ -6,14 +6,14 @@ from typing import Any
 from rich.markup import escape
 from rich.text import Text
 
-from pruning_core.network_check import CheckedNetwork
+from pruning_core.network_check import NetworkDescription
 from search.study import Study
 from search.study.objectives import SCORES
 from search.study.space import Row
 from search.terminal.screen import console, metric_of, percent, plain_table
 
 
-def show_study(study: Study, rows: Sequence[Row], data: Any, network: CheckedNetwork) -> None:
+def show_study(study: Study, rows: Sequence[Row], data: Any, network: NetworkDescription) -> None:
     """The resolved study, its network and its search space, as `deeppp check` prints them."""
     listed = "all" if study.data.keep is None else ", ".join(map(str, study.data.keeps))
     sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
@@ -46,7 +46,7 @@ def show_study(study: Study, rows: Sequence[Row], data: Any, network: CheckedNet
     _show_missing(study, data)
 
 
-def _show_network(network: CheckedNetwork) -> None:
+def _show_network(network: NetworkDescription) -> None:
     """The layers and the pruners of a network."""
     console.print(
         f"\nthe network has {network.parameters:,} parameters and takes {network.multiply_adds:,} multiply-adds a row"
@@ -54,9 +54,12 @@ def _show_network(network: CheckedNetwork) -> None:
     if len(network.pruners) > 1 or network.on_inputs is None:
         pruners = [f"{pruner.name} {pruner.keep} of {pruner.units}" for pruner in network.pruners]
         console.print(f"its pruners keep {', '.join(pruners)}", markup=False)
-    table = plain_table("layer", "", ">parameters")
+    if not network.stacked:
+        console.print("its replicas are computed by vmap, at about half the speed of layers that are known")
+    table = plain_table("layer", "", "a row becomes", ">parameters")
     for layer in network.layers:
-        table.add_row(Text(layer.path), Text(layer.kind), f"{layer.parameters:,}")
+        shape = "" if layer.output is None else " x ".join(map(str, layer.output))
+        table.add_row(Text(layer.path), Text(f"{layer.type}({layer.sizes})"), shape, f"{layer.parameters:,}")
     console.print(table)
 
 

@@ -18,7 +18,7 @@ import torch
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop, equal_batches
-from pruning_core.joined import aligned, join, step_bytes
+from pruning_core.joined import bytes_beside_others, join
 from pruning_core.progress import completion_epochs
 from pruning_core.training import Training, default_batch, train_epoch
 from search.study import Study
@@ -50,10 +50,10 @@ def trials_together(study: Study, data: Dataset, workers: int, trials: int) -> i
     config, device = study.trial_config(), study.resources.device
     most = JOINED_REPLICAS[device] // config.seeds
     if device == "cpu":
-        widths = study.network.spec.widths(config, len(data.feature_names), len(data.class_names)) or ()
-        shape = config.seeds, equal_batches(len(data.train.y), default_batch(config, len(data.train.y))), widths
-        joins = bool(widths) and study.resources.threads == 1 and aligned(*shape)
-        most = min(most, JOINED_BYTES // step_bytes(*shape)) if joins else 1
+        batch = equal_batches(len(data.train.y), default_batch(config, len(data.train.y)))
+        sizes = len(data.feature_names), len(data.class_names), batch
+        one = bytes_beside_others(study.network.spec, config, *sizes) if study.resources.threads == 1 else None
+        most = min(most, JOINED_BYTES // one) if one else 1
     return max(1, min(most, trials // (workers * TRIALS_IN_TURN)))
 
 

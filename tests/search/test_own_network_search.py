@@ -71,7 +71,7 @@ def test_a_wrong_network_is_refused_before_anything_is_written(study: str, capfd
     assert main(["search", study]) == 2
     told = capfd.readouterr().err
     assert "network.build" in told
-    assert "must return a logit for each of 3 classes" in told
+    assert "must give 3 outputs per row" in told
     assert not Path("runs").exists()
 
 

@@ -1,0 +1,181 @@
+"""Convolutions and pooling of R networks at once, on (R, C, L, B) or (R, C, H, W, B). Legend as in `layers.py`.
+
+A convolution is one product of matrices: the patches under the kernel are copied side by side, (R, C K, P B), for K
+places of the kernel and P of the output. That is faster than torch's grouped convolution of few channels, and its
+gradient with respect to the weights by far.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pruning_core.stacked.layers import Gradients, Layer, LayerBackward, all_aligned, gates_of
+
+Sides = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a kernel sees; each has an entry for every dimension.
+
+    Attributes:
+        padding: zeros before and after.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: Sides
+
+    def padded(self, x: Tensor) -> Tensor:
+        """The input between its zeros, (R, C, ..., B)."""
+        if not any(map(any, self.padding)):
+            return x.contiguous()
+        return functional.pad(x, (0, 0, *(side for sides in reversed(self.padding) for side in sides)))
+
+    def inside(self, padded: Tensor) -> Tensor:
+        """What lies between the zeros."""
+        for dim, (before, after) in enumerate(self.padding, start=2):
+            padded = padded.narrow(dim, before, padded.shape[dim] - before - after)
+        return padded
+
+    def patches(self, padded: Tensor) -> Tensor:
+        """What lies under each place of the kernel, (R, C, kernel..., places..., B): a view."""
+        strides = padded.stride()
+        within = [stride * d for stride, d in zip(strides[2:-1], self.dilation, strict=True)]
+        along = [stride * s for stride, s in zip(strides[2:-1], self.stride, strict=True)]
+        sizes = (*padded.shape[:2], *self.kernel, *self.places(padded.shape[2:-1]), padded.shape[-1])
+        return padded.as_strided(sizes, (*strides[:2], *within, *along, strides[-1]))
+
+    def places(self, padded: tuple[int, ...]) -> list[int]:
+        """In how many places the kernel fits into a padded input of these sizes."""
+        lines = zip(padded, self.kernel, self.stride, self.dilation, strict=True)
+        return [(size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, dilation in lines]
+
+    def gathered(self, to_patches: Tensor, padded: torch.Size) -> Tensor:
+        """The gradient of the padded input from that of its patches: the sum over the kernel's parts."""
+        to_padded = to_patches.new_zeros(padded)
+        views = self.patches(to_padded)
+        for part in product(*(range(size) for size in self.kernel)):
+            of_part: tuple[slice | int, ...] = (slice(None), slice(None), *part)
+            views[of_part].add_(to_patches[of_part])
+        return to_padded
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """`nn.Conv1d` and `2d` of one group, and the pruner on the channels before it, whose gates multiply the weights.
+
+    Attributes:
+        weight, bias: names of the parameters, (R, O, C, kernel...) and (R, O).
+        channels: C and O.
+        pruner: name of the pruner weights, (R, C).
+    """
+
+    weight: str
+    bias: str | None
+    channels: tuple[int, int]
+    window: Window
+    pruner: str | None = None
+    leaves_output: ClassVar[bool] = True
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.weight, self.bias, self.pruner) if name is not None)
+
+    def forward(self, tensors: Mapping[str, Tensor], x: Tensor, differentiate: bool) -> tuple[Tensor, LayerBackward]:
+        weight, gates_RC = tensors[self.weight], None
+        if self.pruner is not None:
+            gates_RC = gates_of(tensors, self.pruner, x.dtype)
+            weight = weight * self._per_channel(gates_RC)
+        weight_ROK = weight.flatten(2)
+        padded = self.window.padded(x)
+        patches = self.window.patches(padded)
+        of_padded, of_patches, places = padded.shape, patches.shape, patches.shape[2 + len(self.window.kernel) :]
+        patches_RKP = patches.contiguous().view(len(x), weight_ROK.shape[2], -1)  # `reshape` alone may overlap
+        if self.bias is None:
+            y_ROP = torch.bmm(weight_ROK, patches_RKP)
+        else:
+            y_ROP = torch.baddbmm(tensors[self.bias].unsqueeze(2), weight_ROK, patches_RKP)
+
+        def backward(to_y: Tensor) -> tuple[Tensor | None, Gradients]:
+            to_y_ROP, to_x = to_y.reshape(y_ROP.shape), None
+            to_weight = torch.bmm(to_y_ROP, patches_RKP.mT).view(weight.shape)
+            gradients = {self.weight: to_weight}
+            if self.bias is not None:
+                gradients[self.bias] = to_y_ROP.sum(2)
+            if self.to_input:
+                to_patches = torch.bmm(weight_ROK.mT, to_y_ROP).view(of_patches)
+                to_x = self.window.inside(self.window.gathered(to_patches, of_padded))
+            if self.pruner is not None and gates_RC is not None:
+                if tensors[self.pruner].requires_grad:
+                    others = [1, *range(3, weight.dim())]
+                    gradients[self.pruner] = (weight * to_weight).sum(others) * (1 - gates_RC)
+                to_weight.mul_(self._per_channel(gates_RC))
+            return to_x, gradients
+
+        return y_ROP.view(len(x), -1, *places), backward
+
+    def _per_channel(self, gates_RC: Tensor) -> Tensor:
+        return gates_RC.view(len(gates_RC), 1, -1, *(1,) * len(self.window.kernel))
+
+    def same_beside_others(self, replicas: int, rows: tuple[int, ...], batch: int) -> bool:
+        inputs, outputs = self.channels
+        padded = tuple(size + sum(sides) for size, sides in zip(rows[1:], self.window.padding, strict=True))
+        places, patch = math.prod(self.window.places(padded)), inputs * math.prod(self.window.kernel)
+        return all_aligned(replicas, outputs * patch, patch * places * batch, outputs * places * batch)
+
+
+def paddings(convolution: nn.Conv1d | nn.Conv2d) -> Sides:
+    """How many zeros stand before and after each dimension."""
+    if convolution.padding == "same":
+        totals = [d * (k - 1) for d, k in zip(convolution.dilation, convolution.kernel_size, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    if isinstance(convolution.padding, str):
+        return ((0, 0),) * len(convolution.kernel_size)
+    return tuple((padding, padding) for padding in convolution.padding)
+
+
+def pooling(module: Any) -> Callable[[Tensor], Tensor] | None:
+    """A pooling layer as a function of (R, C, ..., B); None for any other module.
+
+    The rows are one dimension more, of which it pools none.
+    """
+    dims = 2 if type(module).__name__.endswith("2d") else 1
+    if type(module) in ADAPTIVE and not getattr(module, "return_indices", False):
+        pool, sizes = ADAPTIVE[type(module)], _each(module.output_size, dims)
+        return lambda x: pool(x.flatten(0, 1), (*sizes, x.shape[-1])).unflatten(0, x.shape[:2])
+    named: dict[str, Any] = {}
+    if type(module) in (nn.MaxPool1d, nn.MaxPool2d) and not module.return_indices:
+        named["dilation"] = (*_each(module.dilation, dims), 1)
+        pool = functional.max_pool2d if dims == 1 else functional.max_pool3d
+    elif type(module) in (nn.AvgPool1d, nn.AvgPool2d) and not getattr(module, "divisor_override", None):
+        named["count_include_pad"] = module.count_include_pad
+        pool = functional.avg_pool2d if dims == 1 else functional.avg_pool3d
+    else:
+        return None
+    named |= {
+        "kernel_size": (*_each(module.kernel_size, dims), 1),
+        "stride": (*_each(module.stride, dims), 1),
+        "padding": (*_each(module.padding, dims), 0),
+        "ceil_mode": module.ceil_mode,
+    }
+    return lambda x: pool(x.flatten(0, 1), **named).unflatten(0, x.shape[:2])
+
+
+ADAPTIVE: dict[type, Callable[..., Tensor]] = {
+    nn.AdaptiveAvgPool1d: functional.adaptive_avg_pool2d,
+    nn.AdaptiveAvgPool2d: functional.adaptive_avg_pool3d,
+    nn.AdaptiveMaxPool1d: functional.adaptive_max_pool2d,
+    nn.AdaptiveMaxPool2d: functional.adaptive_max_pool3d,
+}
+
+
+def _each(value: Any, dims: int) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,) * dims
