@@ -1,4 +1,7 @@
-"""The launcher file, a search over three hosts, one of which is cut off, and what is refused there."""
+"""The launcher file, a search over three hosts, one of which is cut off, and what is refused there.
+
+The study and the network that it names lie in the home of the head alone.
+"""
 
 import json
 import os
@@ -22,9 +25,17 @@ TRIALS = 60
 STUDY = f"""
 name: wine
 data: {{source: wine, keep: 4}}
+network: {{build: "models.py:make"}}
 training: {{epochs: 40, seeds: 1}}
 strategies: [stepped, plateau]
 search: {{trials: {TRIALS}, confirm_seeds: 2}}
+"""
+MODELS = """
+from torch import nn
+from pruning_core import Pruner
+
+def make(inputs, classes, keep, width=16):
+    return nn.Sequential(Pruner(inputs, keep), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes))
 """
 TOKEN = {"RAY_AUTH_MODE": "token"}
 
@@ -82,9 +93,10 @@ class Cluster:
         return out
 
     def study_file(self) -> Path:
-        path = self.shared / "wine.yaml"
-        path.write_text(STUDY)
-        return path
+        """In the head's home, as the head calls it."""
+        (self.hosts.home("h1") / "wine.yaml").write_text(STUDY)
+        (self.hosts.home("h1") / "models.py").write_text(MODELS)
+        return Path.home() / "wine.yaml"
 
     def start_search(self, *arguments: str, variables: dict[str, str] = TOKEN) -> subprocess.Popen[str]:
         """On the head, from what the launcher put there."""
