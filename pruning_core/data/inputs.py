@@ -24,6 +24,8 @@ Progress = Callable[[float], object]
 class Inputs:
     """Some of the inputs, in their order.
 
+    ``made_of`` are the columns or elements that each was made of: text becomes several inputs.
+
     ``x_parts`` are the raw values of each part, (rows, F) float64, NaN where one is missing.
 
     ``dtypes`` are the columns' types in pandas' words. ``restated`` are columns of text that say no more than the class
@@ -31,6 +33,7 @@ class Inputs:
     """
 
     names: list[str]
+    made_of: list[str]
     dtypes: list[str]
     x_parts: list[np.ndarray]
     restated: tuple[str, ...] = ()
@@ -131,7 +134,7 @@ class _Filling:
         if not text:
             kept = [self.position[name] for name in names]
             x_parts = [x[:, kept] for x in self.x_parts] if restated else self.x_parts
-            return Inputs(names, [self.dtypes[i] for i in kept], x_parts, restated)
+            return Inputs(names, names, [self.dtypes[i] for i in kept], x_parts, restated)
         if self.spec.encode is None:
             raise DataError(
                 f"data.source = {given!r} must have numeric feature columns only, unlike {some(text)}"
@@ -170,6 +173,7 @@ class _Filling:
                 pieces.append(([name], [self.dtypes[position]], [x[:, position : position + 1] for x in self.x_parts]))
         return Inputs(
             [name for inputs, _, _ in pieces for name in inputs],
+            [name for name, (inputs, _, _) in zip(names, pieces, strict=True) for _ in inputs],
             [dtype for _, dtypes, _ in pieces for dtype in dtypes],
             [np.concatenate([parts[i] for _, _, parts in pieces], axis=1) for i in range(len(self.x_parts))],
         )

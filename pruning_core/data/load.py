@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pruning_core.data.cache import keep_cached, key_of, read_cached
-from pruning_core.data.columns import Pick, choose
+from pruning_core.data.columns import Pick, choose, in_order
 from pruning_core.data.cut import parse_cut
 from pruning_core.data.dataset import DataError, Dataset, Part, Source
 from pruning_core.data.inputs import Progress, read_inputs
@@ -78,8 +78,9 @@ def load_dataset(
     _check_signal(spec.signal, rows.labels.names)
     name = some((Path(each.file.where).name for each in files), 2)
     given = source if isinstance(source, str) else name
-    preparation = Preparation(given, spec.impute, rows, len(picks))
-    for block in read_inputs(spec, files, picks, rows, given, progress):
+    inputs = picks if spec.features is not None else in_order(files[0].columns, picks)
+    preparation = Preparation(given, spec.impute, rows, picks)
+    for block in read_inputs(spec, files, inputs, rows, given, progress):
         preparation.take(block)
     data = replace(_dataset(spec, preparation, rows), name=name)
     large = is_large(len(data.feature_names) * sum(rows.counts))
@@ -188,11 +189,12 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         *_negative(spec.weight, rows.weight),
         *_restated(prepared.restated),
     ]
+    in_file = prepared.in_file
     source = Source(
         given=prepared.given,
-        columns=tuple(prepared.columns),
-        dtypes=tuple(prepared.dtypes),
-        head=prepared.head,
+        columns=tuple(prepared.columns[i] for i in in_file),
+        dtypes=tuple(prepared.dtypes[i] for i in in_file),
+        head=prepared.head[:, in_file],
         classes=tuple(rows.classes),
         named=not _named(spec),
         missing=tuple(map(float, spec.missing)),

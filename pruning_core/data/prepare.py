@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from pruning_core.data.columns import Pick
 from pruning_core.data.dataset import DataError
 from pruning_core.data.inputs import Inputs
 from pruning_core.data.large import row_blocks
@@ -30,19 +31,21 @@ class Preparation:
             large is one block, and so are its names and its whole table.
     """
 
-    def __init__(self, given: str, impute: str | None, rows: Rows, columns: int) -> None:
+    def __init__(self, given: str, impute: str | None, rows: Rows, picks: Sequence[Pick]) -> None:
         """
         Args:
             given: the source, for messages.
             impute: how missing values are filled, see `standardise`.
             rows: in which part each lies.
-            columns: how many are expected.
+            picks: the columns that are expected, in the order of the file.
         """
         self.given, self.impute, self.classes = given, impute, rows.labels.names
-        self._tables = [Table(len(part), columns) for part in rows.parts]
+        self._tables = [Table(len(part), len(picks)) for part in rows.parts]
+        self._places = {str(pick): place for place, pick in enumerate(picks)}
         self._sampled = sample_rows(len(rows.parts[0]))
         self.digest = hashlib.sha256()
         self.columns: list[str] = []
+        self._made_of: list[str] = []
         self.dtypes: list[str] = []
         self.names: list[str] = []
         self.dropped: list[str] = []
@@ -59,6 +62,7 @@ class Preparation:
         """
         train = block.x_parts[0]
         self.columns += block.names
+        self._made_of += block.made_of
         self.dtypes += block.dtypes
         self.restated += block.restated
         self._head.append(train[:HEAD].copy())
@@ -84,6 +88,11 @@ class Preparation:
     def head(self) -> np.ndarray:
         """A few raw rows of the training part, (rows, columns)."""
         return np.hstack(self._head)
+
+    @property
+    def in_file(self) -> list[int]:
+        """The places of `columns` in the order in which the file has what they are made of."""
+        return sorted(range(len(self.columns)), key=lambda i: self._places[self._made_of[i]])
 
     @property
     def sample(self) -> np.ndarray:

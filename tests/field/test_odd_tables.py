@@ -141,7 +141,7 @@ def test_a_column_that_is_there_twice_is_refused_in_every_format(kind: str, tmp_
 def test_columns_without_a_name_are_named_in_a_warning(tmp_path: Path) -> None:
     TABLE.to_csv(tmp_path / "indexed.csv")
     data = load_dataset("indexed.csv", target="label", folder=tmp_path)
-    assert data.feature_names == ("Unnamed: 0", "height", "width", "depth")
+    assert data.feature_names == ("Unnamed: 0", "depth", "height", "width")
     assert any("without a name" in warning and "Unnamed: 0" in warning for warning in data.warnings)
 
 

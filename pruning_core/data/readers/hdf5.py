@@ -8,7 +8,7 @@ import numpy as np
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.npz import column_of_array
 from pruning_core.data.readers.opening import opened, package
-from pruning_core.data.readers.table import Column, Columns, FileSource, Lists, in_natural_order
+from pruning_core.data.readers.table import Column, Columns, FileSource, Lists
 from pruning_core.data.wording import hint, some
 
 
@@ -23,7 +23,7 @@ class Hdf5Columns(Columns):
             self._path = node.name
             self._records = isinstance(node, self._h5py.Dataset)
             kinds = self._kinds(node)
-        self.names = in_natural_order(list(kinds))
+        self.names = list(kinds)
         lengths = {name: length for name, (_, _, length) in kinds.items()}
         if len(set(lengths.values())) > 1:
             unlike = some(f"{name} ({length})" for name, length in lengths.items())
