@@ -188,6 +188,7 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         *shared_warnings(train.x.numpy(), test.x.numpy()),
         *_negative(spec.weight, rows.weight),
         *_restated(prepared.restated),
+        *_rounded(prepared.rounded),
     ]
     in_file = prepared.in_file
     source = Source(
@@ -240,6 +241,13 @@ def _restated(columns: Sequence[str]) -> list[str]:
     if not columns:
         return []
     return [f"text with a single value in each class is no input: {some(columns)}"]
+
+
+def _rounded(columns: Sequence[str]) -> list[str]:
+    """A warning about whole numbers that float64 cannot tell apart."""
+    if not columns:
+        return []
+    return [f"whole numbers beyond 2^53 lose their last digits, and neighbours become alike: {some(columns)}"]
 
 
 def _left_out(dropped: Sequence[str]) -> str:

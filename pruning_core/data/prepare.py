@@ -24,7 +24,7 @@ class Preparation:
         columns, dtypes: all inputs of the source.
         names: the F inputs that vary in the training part.
         dropped: the others.
-        restated: columns of text that only say the class, see `Inputs`.
+        restated, rounded: columns of text that only say the class, and of too large whole numbers, see `Inputs`.
         mean, scale, filling: of each input, see `standardise`.
         missing: the share of values that each lacks.
         digest: a SHA-256 over the names and the raw values of each block, their shapes included. Data that is not
@@ -50,6 +50,7 @@ class Preparation:
         self.names: list[str] = []
         self.dropped: list[str] = []
         self.restated: list[str] = []
+        self.rounded: list[str] = []
         self.mean, self.scale, self.filling, self.missing = (np.empty(0) for _ in range(4))
         self._head: list[np.ndarray] = []
         self._sample: list[np.ndarray] = []
@@ -65,6 +66,7 @@ class Preparation:
         self._made_of += block.made_of
         self.dtypes += block.dtypes
         self.restated += block.restated
+        self.rounded += block.rounded
         self._head.append(train[:HEAD].copy())
         varies = varying(train)
         self.dropped += [name for name, kept in zip(block.names, varies, strict=True) if not kept]

@@ -7,6 +7,8 @@ import pytest
 import torch
 from small_tables import LABELS, frame, load, raw
 
+from pruning_core.data import load_dataset
+
 
 def test_features_are_standardised_by_the_training_part_alone(tmp_path: Path) -> None:
     data = load(frame(height=np.linspace(10, 20, 30)), tmp_path)
@@ -49,6 +51,23 @@ def test_columns_constant_in_the_training_part_are_dropped(tmp_path: Path) -> No
     assert data.dropped == ("almost", "empty", "flag", "holes")
     assert "almost, empty, flag, holes" in data.warnings[0]
     assert load(frame(), tmp_path).warnings == []
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+def test_whole_numbers_beyond_double_precision_are_named(tmp_path: Path, name: str) -> None:
+    numbers = {
+        "near": 2**60 + np.arange(30),
+        "far": 2**60 + 1001 * np.arange(30),
+        "whole": 2**60 + 1024 * np.arange(30),
+    }
+    table = frame(**numbers, unsigned=np.arange(30, dtype=np.uint64) * 2 + 2**63)
+    table.to_csv(tmp_path / name, index=False) if "csv" in name else table.to_parquet(tmp_path / name)
+    data = load_dataset(name, target="label", folder=tmp_path)
+    assert data.dropped == ("near", "unsigned")
+    assert data.warnings == [
+        "dropped constant columns: near, unsigned",
+        "whole numbers beyond 2^53 lose their last digits, and neighbours become alike: far, near, unsigned",
+    ]
 
 
 def test_missing_values_take_the_mean_of_the_training_part(tmp_path: Path) -> None:
