@@ -63,6 +63,11 @@ def choose(spec: DataSpec, roles: Mapping[str, str], columns: Columns, where: st
         chosen = (pick for pattern in spec.features for pick in _picked(pattern, roles, columns, where))
         picks = list(dict.fromkeys(chosen))
     picks = [pick for pick in picks if not {pick.column, str(pick)} & excluded]
+    if len({*map(str, picks)}) < len(picks):
+        twice = {str(pick) for pick in picks if pick.index is not None and str(pick) in columns.names}
+        raise DataError(
+            f"data.features must name every input once: of {where!r}, {some(sorted(twice))} is a column as well"
+        )
     if lists := [pick.column for pick in picks if pick.index is None and pick.column in columns.lists]:
         first = lists[0]
         raise DataError(

@@ -1,5 +1,6 @@
 """From the name of a source to a `Dataset`: read, split, checked, filled and standardised."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -189,6 +190,7 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         *_negative(spec.weight, rows.weight),
         *_restated(prepared.restated),
         *_rounded(prepared.rounded),
+        *_alike(rows.labels.names),
     ]
     in_file = prepared.in_file
     source = Source(
@@ -248,6 +250,19 @@ def _rounded(columns: Sequence[str]) -> list[str]:
     if not columns:
         return []
     return [f"whole numbers beyond 2^53 lose their last digits, and neighbours become alike: {some(columns)}"]
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """A warning about classes that were probably meant to be one."""
+    seen: dict[str, list[str]] = {}
+    for name in classes:
+        seen.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    alike = [name for names in seen.values() if len(names) > 1 for name in names]
+    return (
+        [f"classes that differ in capitals, blanks or the form of accents only: {some(map(repr, alike))}"]
+        if alike
+        else []
+    )
 
 
 def _left_out(dropped: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """What is done to the columns of a table before a network sees them; the training part alone decides."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from pruning_core.data.split import PARTS
 from pruning_core.data.wording import some
 
 HEAD = 5
+
+Locate = Callable[[Sequence[tuple[int, int]]], str]
+"""Says where the first of some rows stands, for messages: of each, in which part of the split, and its place there."""
 
 
 class Preparation:
@@ -40,6 +43,7 @@ class Preparation:
             picks: the columns that are expected, in the order of the file.
         """
         self.given, self.impute, self.classes = given, impute, rows.labels.names
+        self._locate: Locate = lambda places: rows.locate(min(rows.parts[part][place] for part, place in places))
         self._tables = [Table(len(part), len(picks)) for part in rows.parts]
         self._places = {str(pick): place for place, pick in enumerate(picks)}
         self._sampled = sample_rows(len(rows.parts[0]))
@@ -78,9 +82,9 @@ class Preparation:
         self.digest.update(repr((names, self.classes)).encode())
         feed(self.digest, x_parts)
         self.missing = np.append(self.missing, _missing(x_parts))
-        refuse_gaps(x_parts, names, self.given, self.impute)
+        refuse_gaps(x_parts, names, self.given, self.impute, self._locate)
         self._sample.append(x_parts[0][self._sampled])
-        mean, scale, filling = standardise(x_parts, names, self.given, self.impute)
+        mean, scale, filling = standardise(x_parts, names, self.given, self.impute, self._locate)
         self.mean, self.scale = np.append(self.mean, mean), np.append(self.scale, scale)
         self.filling = np.append(self.filling, filling)
         for table, x in zip(self._tables, x_parts, strict=True):
@@ -146,24 +150,37 @@ def varying(x: np.ndarray) -> np.ndarray:
     return low < high
 
 
-def refuse_gaps(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None) -> None:
+def refuse_gaps(
+    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None, locate: Locate
+) -> None:
     """Refuses infinite values, and missing ones unless they are to be filled."""
     infinite = np.any([np.isinf(x).any(axis=0) for x in x_parts], axis=0)
     if infinite.any():
         raise DataError(
             f"data.source = {source!r} must hold finite numbers, and there are infinite ones in "
-            f"{some(np.array(names)[infinite])}"
+            f"{some(np.array(names)[infinite])}{_example(np.isinf, x_parts, names, locate)}"
         )
     missing = np.any([np.isnan(x).any(axis=0) for x in x_parts], axis=0)
     if impute is None and missing.any():
         raise DataError(
             f"data.source = {source!r} must not lack values, as it does in "
-            f"{some(np.array(names)[missing])}; data.impute: mean fills them"
+            f"{some(np.array(names)[missing])}{_example(np.isnan, x_parts, names, locate)}; "
+            "data.impute: mean fills them"
         )
 
 
+def _example(
+    wrong: Callable[[np.ndarray], np.ndarray], x_parts: Sequence[np.ndarray], names: Sequence[str], locate: Locate
+) -> str:
+    """The first column with a wrong value, and where one stands, in brackets."""
+    found = [wrong(x) for x in x_parts]
+    column = int(np.any([each.any(axis=0) for each in found], axis=0).argmax())
+    places = [(part, int(each[:, column].argmax())) for part, each in enumerate(found) if each[:, column].any()]
+    return f" ({names[column]} {locate(places)})"
+
+
 def standardise(
-    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None
+    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None, locate: Locate
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fills and standardises in place, by the training part; returns mean, deviation and filling, (F,) float64 each.
 
@@ -171,7 +188,7 @@ def standardise(
 
     Args:
         x_parts: the parts' rows, each (rows, F) float64, the training part first.
-        names, source: for messages.
+        names, source, locate: for messages.
         impute: missing values become the ``median`` of their column, or else its mean.
     """
     train = x_parts[0]
@@ -184,21 +201,23 @@ def standardise(
         if impute == "median":
             mean = train.mean(axis=0)
         scale = train.std(axis=0)
-    unusable = ~(np.isfinite(scale) & (scale > 0))
-    if unusable.any():
+    too_large, too_small = ~np.isfinite(scale), scale == 0
+    if (too_large | too_small).any():
+        largest = np.where(too_large, np.max(np.abs(train), axis=0), np.inf)
+        example = _example(lambda x: np.abs(x) >= largest, x_parts, names, locate) if too_large.any() else ""
         raise DataError(
             f"data.source = {source!r} must hold numbers that can be standardised, and those in "
-            f"{some(np.array(names)[unusable])} are too large or too small"
+            f"{some(np.array(names)[too_large | too_small])} are too {'large' if too_large.any() else 'small'}{example}"
         )
     for x in x_parts:
         with np.errstate(over="ignore"):
             x -= mean
             x /= scale
-    _refuse_overflow(x_parts, names, source)
+    _refuse_overflow(x_parts, names, source, locate)
     return mean, scale, filling
 
 
-def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str) -> None:
+def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, locate: Locate) -> None:
     """Refuses standardised values that float32, in which networks compute, cannot hold."""
     for x, part in zip(x_parts, PARTS, strict=False):
         largest = np.maximum(np.max(x, axis=0, initial=0), -np.min(x, axis=0, initial=0))
@@ -207,7 +226,12 @@ def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source
             raise DataError(
                 f"data.source = {source!r} must hold numbers that float32 can hold beside the others of their column, "
                 f"and those in {some(np.array(names)[too_large])} are too large in the {part} part"
+                f"{_example(_beyond_float32, x_parts, names, locate)}"
             )
+
+
+def _beyond_float32(x: np.ndarray) -> np.ndarray:
+    return np.abs(x) > np.finfo(np.float32).max
 
 
 def feed(digest: "hashlib._Hash", arrays: Iterable[np.ndarray]) -> None:

@@ -91,7 +91,9 @@ def test_placeholders_count_as_missing_and_are_filled(tmp_path: Path, impute: st
     rows = np.setdiff1d(filled[:, 3].numpy(), width.numpy())
     # a row that is the median itself is not among them
     assert data.filling[3] == pytest.approx(getattr(np, impute)(rows), rel=0.02)
-    with pytest.raises(DataError, match=r"must not lack values, as it does in count, width; data.impute: mean"):
+    with pytest.raises(
+        DataError, match=r"must not lack values, as it does in count, width \(count in row 1\); data.impute: mean"
+    ):
         load(marked, tmp_path, missing=[-999, -1])
 
 
