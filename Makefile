@@ -34,7 +34,7 @@ findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; 
 	$(BIN)/python -m studies.findings --quick
 
 test: $(INSTALLED) ## run the tests, two at a time, but for those of test-pages and test-cluster
-	$(BIN)/python -m pytest -m 'not browser and not cluster' -n 2 --dist loadfile --durations 25
+	$(BIN)/python -m pytest -m 'not browser and not cluster' -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI in Chromium
 	$(BIN)/python -m pytest -m browser

@@ -79,7 +79,7 @@ def from_arrays(
     _check_shapes(parts, x_parts, columns)
     classes, y_parts = _labels([np.asarray(part.y) for part in parts])
     weights = _weights(parts)
-    refuse_gaps(x_parts, columns, name, impute=None)
+    refuse_gaps(x_parts, columns, name, None, _locate)
     head = x_parts[0][:HEAD].copy()
     varies = varying(x_parts[0])
     names = tuple(column for column, kept in zip(columns, varies, strict=True) if kept)
@@ -89,7 +89,7 @@ def from_arrays(
     x_parts = [np.ascontiguousarray(x[:, varies]) for x in x_parts]
     class_names = tuple(map(str, classes))
     digest = _fingerprint((names, class_names), [*x_parts, *y_parts, *(w for w in weights if w is not None)])
-    mean, scale, filling = standardise(x_parts, names, name, impute=None)
+    mean, scale, filling = standardise(x_parts, names, name, None, _locate)
     tensors = [
         Part(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y), None if w is None else torch.from_numpy(w))
         for x, y, w in zip(x_parts, y_parts, weights, strict=True)
@@ -108,6 +108,11 @@ def from_arrays(
         source=Source(name, columns, ("float64",) * len(columns), head, tuple(classes), named),
         filling=torch.from_numpy(filling),
     )
+
+
+def _locate(places: Sequence[tuple[int, int]]) -> str:
+    part, place = places[0]
+    return f"in row {place + 1} of the {PARTS[part]} part"
 
 
 def _columns(x: Any, given: Sequence[str] | None) -> tuple[tuple[str, ...], bool]:

@@ -29,7 +29,7 @@ from pruning_core.data.dataset import Dataset, Part, Source
 from pruning_core.data.readers import FileSource
 from pruning_core.data.spec import DataSpec
 
-FORMAT, MOST = 1, 3
+FORMAT, MOST = 2, 3
 DESCRIPTION, PARTIAL = "data.json", ".partial-"
 SECONDS_TO_WRITE = 24 * 3600
 PARTS, NUMBERS = ("train", "validation", "test"), ("mean", "scale", "filling")

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pruning_core.data.dataset import DataError
@@ -26,8 +26,26 @@ class Pick:
         return self.column if self.index is None else f"{self.column}[{self.index}]"
 
 
+def in_order(columns: Columns, picks: Iterable[Pick]) -> list[Pick]:
+    """Inputs as a network gets them, whatever the order in the file: in the natural order of their names.
+
+    That is by the alphabet, capitals first, with the numbers in them by their size. Ordered columns stay as they are.
+    """
+    return list(picks) if columns.ordered else sorted(picks, key=lambda pick: _natural(str(pick)))
+
+
+def _natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
+    """What a name is sorted by; no two have the same.
+
+    >>> sorted(["x10", "x2", "x02", "a", "MET"], key=_natural)
+    ['MET', 'a', 'x02', 'x2', 'x10']
+    """
+    runs = re.split(r"([0-9]+)", name)  # text, number, text and so on; a number by the count of its digits first
+    return [(len(run.lstrip("0")), run.lstrip("0")) if i % 2 else run for i, run in enumerate(runs)], name
+
+
 def choose(spec: DataSpec, roles: Mapping[str, str], columns: Columns, where: str) -> list[Pick]:
-    """The inputs, in the order in which `features` names them, those of a glob in the file's.
+    """The inputs, in the order in which `features` names them, or else in the file's.
 
     Args:
         spec: says which.
@@ -45,6 +63,11 @@ def choose(spec: DataSpec, roles: Mapping[str, str], columns: Columns, where: st
         chosen = (pick for pattern in spec.features for pick in _picked(pattern, roles, columns, where))
         picks = list(dict.fromkeys(chosen))
     picks = [pick for pick in picks if not {pick.column, str(pick)} & excluded]
+    if len({*map(str, picks)}) < len(picks):
+        twice = {str(pick) for pick in picks if pick.index is not None and str(pick) in columns.names}
+        raise DataError(
+            f"data.features must name every input once: of {where!r}, {some(sorted(twice))} is a column as well"
+        )
     if lists := [pick.column for pick in picks if pick.index is None and pick.column in columns.lists]:
         first = lists[0]
         raise DataError(
@@ -100,7 +123,7 @@ def _picked(pattern: str, roles: Mapping[str, str], columns: Columns, where: str
             raise _no_match("data.features", pattern, columns, where)
         yield from elements
     elif found := _globbed(pattern, [name for name in columns.names if name not in columns.index]):
-        yield from (Pick(name) for name in found if name not in roles)
+        yield from in_order(columns, (Pick(name) for name in found if name not in roles))
     else:
         raise _no_match("data.features", pattern, columns, where)
 
@@ -117,10 +140,10 @@ def _elements(pattern: str, columns: Columns) -> list[Pick]:
             f"data.features = {pattern!r} must name at least one element, and none beyond the {MOST_ELEMENTS}th"
         )
     lists = [name for name in columns.names if name in columns.lists]
-    return [Pick(name, i) for name in _globbed(base, lists) for i in range(start, stop)]
+    return in_order(columns, (Pick(name, i) for name in _globbed(base, lists) for i in range(start, stop)))
 
 
-def _globbed(pattern: str, names: Collection[str]) -> list[str]:
+def _globbed(pattern: str, names: Sequence[str]) -> list[str]:
     if pattern in names:
         return [pattern]
     return fnmatch.filter(names, pattern) if GLOB.search(pattern) else []

@@ -1,6 +1,6 @@
 """Text as numbers: labels by the sorted order of their classes, categories as inputs of 0 and 1."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pruning_core.data.wording import some
 MOST_CATEGORIES = 100
 
 
-def encode_labels(column: Column, target: str) -> tuple[np.ndarray, list[Any]]:
+def encode_labels(column: Column, target: str, locate: Callable[[int], str]) -> tuple[np.ndarray, list[Any]]:
     """Labels of any kind as numbers in the sorted order of the classes, (rows,) int, and the classes.
 
     Raises:
@@ -24,7 +24,7 @@ def encode_labels(column: Column, target: str) -> tuple[np.ndarray, list[Any]]:
     if missing.size:
         raise DataError(
             f"data.target = {target!r} must hold a label in every row, and {missing.size} of {len(column)} are missing "
-            f"or infinite, as in row {missing[0] + 1} (in text files an empty cell, NA, None or null counts as missing)"
+            f"or infinite, as {locate(missing[0])} (in text files an empty cell, NA, None or null counts as missing)"
         )
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):

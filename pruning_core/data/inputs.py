@@ -24,16 +24,20 @@ Progress = Callable[[float], object]
 class Inputs:
     """Some of the inputs, in their order.
 
+    ``made_of`` are the columns or elements that each was made of: text becomes several inputs.
+
     ``x_parts`` are the raw values of each part, (rows, F) float64, NaN where one is missing.
 
     ``dtypes`` are the columns' types in pandas' words. ``restated`` are columns of text that say no more than the class
-    that their file was given, and are no inputs.
+    that their file was given, and are no inputs. ``rounded`` are those of whole numbers that float64 cannot hold.
     """
 
     names: list[str]
+    made_of: list[str]
     dtypes: list[str]
     x_parts: list[np.ndarray]
     restated: tuple[str, ...] = ()
+    rounded: tuple[str, ...] = ()
 
 
 def read_inputs(
@@ -92,6 +96,7 @@ class _Filling:
         self.x_parts = [np.zeros((len(part), len(picks))) for part in rows.parts]
         self.text: dict[str, list[np.ndarray]] = {}
         self.numbers: set[str] = set()
+        self.rounded: dict[str, None] = {}
 
     def places(self, start: int, count: int) -> list[_Place]:
         """Where the rows of the file that begins with row `start` belong."""
@@ -112,6 +117,8 @@ class _Filling:
             return
         self.numbers.add(name)
         values, absent = column.numbers, _equal_to_any(column.values, self.spec.missing)
+        if _loses_digits(column.values, values):
+            self.rounded[name] = None
         if absent.any():
             values[absent] = np.nan
             self.dtypes[position] = "float64"  # a whole number cannot be missing
@@ -131,13 +138,13 @@ class _Filling:
         if not text:
             kept = [self.position[name] for name in names]
             x_parts = [x[:, kept] for x in self.x_parts] if restated else self.x_parts
-            return Inputs(names, [self.dtypes[i] for i in kept], x_parts, restated)
+            return Inputs(names, names, [self.dtypes[i] for i in kept], x_parts, restated, tuple(self.rounded))
         if self.spec.encode is None:
             raise DataError(
                 f"data.source = {given!r} must have numeric feature columns only, unlike {some(text)}"
                 f"{self._example(text[0])}"
             )
-        return replace(self._encoded(names), restated=restated)
+        return replace(self._encoded(names), restated=restated, rounded=tuple(self.rounded))
 
     def _restated(self) -> tuple[str, ...]:
         """Text that nobody asked for and that has a single value in each class, where files have classes."""
@@ -170,9 +177,18 @@ class _Filling:
                 pieces.append(([name], [self.dtypes[position]], [x[:, position : position + 1] for x in self.x_parts]))
         return Inputs(
             [name for inputs, _, _ in pieces for name in inputs],
+            [name for name, (inputs, _, _) in zip(names, pieces, strict=True) for _ in inputs],
             [dtype for _, dtypes, _ in pieces for dtype in dtypes],
             [np.concatenate([parts[i] for _, _, parts in pieces], axis=1) for i in range(len(self.x_parts))],
         )
+
+
+def _loses_digits(values: np.ndarray, numbers: np.ndarray) -> bool:
+    """Whether whole numbers are others as float64: beyond 2^53 not every one can be held."""
+    if values.dtype.kind not in "iu" or np.abs(numbers).max(initial=0) <= 2**53:
+        return False
+    with np.errstate(invalid="ignore"):  # 2^63 is no int64
+        return bool((numbers.astype(values.dtype) != values).any())
 
 
 def _equal_to_any(values: np.ndarray, numbers: Sequence[float]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """From the name of a source to a `Dataset`: read, split, checked, filled and standardised."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from pruning_core.data.cache import keep_cached, key_of, read_cached
-from pruning_core.data.columns import Pick, choose
+from pruning_core.data.columns import Pick, choose, in_order
 from pruning_core.data.cut import parse_cut
 from pruning_core.data.dataset import DataError, Dataset, Part, Source
 from pruning_core.data.inputs import Progress, read_inputs
@@ -78,8 +79,9 @@ def load_dataset(
     _check_signal(spec.signal, rows.labels.names)
     name = some((Path(each.file.where).name for each in files), 2)
     given = source if isinstance(source, str) else name
-    preparation = Preparation(given, spec, rows, len(picks))
-    for block in read_inputs(spec, files, picks, rows, given, progress):
+    inputs = picks if spec.features is not None else in_order(files[0].columns, picks)
+    preparation = Preparation(given, spec, rows, picks)
+    for block in read_inputs(spec, files, inputs, rows, given, progress):
         preparation.take(block)
     data = replace(_dataset(spec, preparation, rows), name=name)
     large = is_large(len(data.feature_names) * sum(rows.counts))
@@ -187,12 +189,15 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         *shared_warnings(train.x.numpy(), test.x.numpy()),
         *_negative(spec.weight, rows.weight),
         *_restated(prepared.restated),
+        *_rounded(prepared.rounded),
+        *_alike(rows.labels.names),
     ]
+    in_file = prepared.in_file
     source = Source(
         given=prepared.given,
-        columns=tuple(prepared.columns),
-        dtypes=tuple(prepared.dtypes),
-        head=prepared.head,
+        columns=tuple(prepared.columns[i] for i in in_file),
+        dtypes=tuple(prepared.dtypes[i] for i in in_file),
+        head=prepared.head[:, in_file],
         classes=tuple(rows.classes),
         named=not _named(spec),
         missing=tuple(map(float, spec.missing)),
@@ -238,6 +243,26 @@ def _restated(columns: Sequence[str]) -> list[str]:
     if not columns:
         return []
     return [f"text with a single value in each class is no input: {some(columns)}"]
+
+
+def _rounded(columns: Sequence[str]) -> list[str]:
+    """A warning about whole numbers that float64 cannot tell apart."""
+    if not columns:
+        return []
+    return [f"whole numbers beyond 2^53 lose their last digits, and neighbours become alike: {some(columns)}"]
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """A warning about classes that were probably meant to be one."""
+    seen: dict[str, list[str]] = {}
+    for name in classes:
+        seen.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    alike = [name for names in seen.values() if len(names) > 1 for name in names]
+    return (
+        [f"classes that differ in capitals, blanks or the form of accents only: {some(map(repr, alike))}"]
+        if alike
+        else []
+    )
 
 
 def _left_out(dropped: Sequence[str]) -> str:

@@ -1,10 +1,11 @@
 """What is done to the columns of a table before a network sees them; the training part alone decides."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from pruning_core.data.columns import Pick
 from pruning_core.data.dataset import DataError
 from pruning_core.data.inputs import Inputs
 from pruning_core.data.large import row_blocks
@@ -16,6 +17,9 @@ from pruning_core.data.wording import some
 
 HEAD = 5
 
+Locate = Callable[[Sequence[tuple[int, int]]], str]
+"""Says where the first of some rows stands, for messages: of each, in which part of the split, and its place there."""
+
 
 class Preparation:
     """What the inputs have come to, block of columns after block of columns; they are dropped when they have been used.
@@ -24,31 +28,35 @@ class Preparation:
         columns, dtypes: all inputs of the source.
         names: the F inputs that vary in the training part.
         dropped: the others.
-        restated: columns of text that only say the class, see `Inputs`.
+        restated, rounded: columns of text that only say the class, and of too large whole numbers, see `Inputs`.
         mean, scale, filling: of each input, see `standardise`.
         missing: the share of values that each lacks.
         digest: a SHA-256 over the names and the raw values of each block, their shapes included. Data that is not
             large is one block, and so are its names and its whole table.
     """
 
-    def __init__(self, given: str, spec: DataSpec, rows: Rows, columns: int) -> None:
+    def __init__(self, given: str, spec: DataSpec, rows: Rows, picks: Sequence[Pick]) -> None:
         """
         Args:
             given: the source, for messages.
             spec: says how missing values are filled, see `standardise`, and whether constant inputs stay.
             rows: in which part each lies.
-            columns: how many are expected.
+            picks: the columns that are expected, in the order of the file.
         """
         self.given, self.impute, self.classes = given, spec.impute, rows.labels.names
         self._constant = spec.constant
-        self._tables = [Table(len(part), columns) for part in rows.parts]
+        self._locate: Locate = lambda places: rows.locate(min(rows.parts[part][place] for part, place in places))
+        self._tables = [Table(len(part), len(picks)) for part in rows.parts]
+        self._places = {str(pick): place for place, pick in enumerate(picks)}
         self._sampled = sample_rows(len(rows.parts[0]))
         self.digest = hashlib.sha256()
         self.columns: list[str] = []
+        self._made_of: list[str] = []
         self.dtypes: list[str] = []
         self.names: list[str] = []
         self.dropped: list[str] = []
         self.restated: list[str] = []
+        self.rounded: list[str] = []
         self.mean, self.scale, self.filling, self.missing = (np.empty(0) for _ in range(4))
         self._head: list[np.ndarray] = []
         self._sample: list[np.ndarray] = []
@@ -61,8 +69,10 @@ class Preparation:
         """
         train = block.x_parts[0]
         self.columns += block.names
+        self._made_of += block.made_of
         self.dtypes += block.dtypes
         self.restated += block.restated
+        self.rounded += block.rounded
         self._head.append(train[:HEAD].copy())
         varies = varying(train) | self._constant
         self.dropped += [name for name, kept in zip(block.names, varies, strict=True) if not kept]
@@ -74,9 +84,9 @@ class Preparation:
         self.digest.update(repr((names, self.classes)).encode())
         feed(self.digest, x_parts)
         self.missing = np.append(self.missing, _missing(x_parts))
-        refuse_gaps(x_parts, names, self.given, self.impute)
+        refuse_gaps(x_parts, names, self.given, self.impute, self._locate)
         self._sample.append(x_parts[0][self._sampled])
-        mean, scale, filling = standardise(x_parts, names, self.given, self.impute)
+        mean, scale, filling = standardise(x_parts, names, self.given, self.impute, self._locate)
         self.mean, self.scale = np.append(self.mean, mean), np.append(self.scale, scale)
         self.filling = np.append(self.filling, filling)
         for table, x in zip(self._tables, x_parts, strict=True):
@@ -86,6 +96,11 @@ class Preparation:
     def head(self) -> np.ndarray:
         """A few raw rows of the training part, (rows, columns)."""
         return np.hstack(self._head)
+
+    @property
+    def in_file(self) -> list[int]:
+        """The places of `columns` in the order in which the file has what they are made of."""
+        return sorted(range(len(self.columns)), key=lambda i: self._places[self._made_of[i]])
 
     @property
     def sample(self) -> np.ndarray:
@@ -137,24 +152,37 @@ def varying(x: np.ndarray) -> np.ndarray:
     return low < high
 
 
-def refuse_gaps(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None) -> None:
+def refuse_gaps(
+    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None, locate: Locate
+) -> None:
     """Refuses infinite values, and missing ones unless they are to be filled."""
     infinite = np.any([np.isinf(x).any(axis=0) for x in x_parts], axis=0)
     if infinite.any():
         raise DataError(
             f"data.source = {source!r} must hold finite numbers, and there are infinite ones in "
-            f"{some(np.array(names)[infinite])}"
+            f"{some(np.array(names)[infinite])}{_example(np.isinf, x_parts, names, locate)}"
         )
     missing = np.any([np.isnan(x).any(axis=0) for x in x_parts], axis=0)
     if impute is None and missing.any():
         raise DataError(
             f"data.source = {source!r} must not lack values, as it does in "
-            f"{some(np.array(names)[missing])}; data.impute: mean fills them"
+            f"{some(np.array(names)[missing])}{_example(np.isnan, x_parts, names, locate)}; "
+            "data.impute: mean fills them"
         )
 
 
+def _example(
+    wrong: Callable[[np.ndarray], np.ndarray], x_parts: Sequence[np.ndarray], names: Sequence[str], locate: Locate
+) -> str:
+    """The first column with a wrong value, and where one stands, in brackets."""
+    found = [wrong(x) for x in x_parts]
+    column = int(np.any([each.any(axis=0) for each in found], axis=0).argmax())
+    places = [(part, int(each[:, column].argmax())) for part, each in enumerate(found) if each[:, column].any()]
+    return f" ({names[column]} {locate(places)})"
+
+
 def standardise(
-    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None
+    x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, impute: str | None, locate: Locate
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fills and standardises in place, by the training part; returns mean, deviation and filling, (F,) float64 each.
 
@@ -162,7 +190,7 @@ def standardise(
 
     Args:
         x_parts: the parts' rows, each (rows, F) float64, the training part first.
-        names, source: for messages.
+        names, source, locate: for messages.
         impute: missing values become the ``median`` of their column, or else its mean.
     """
     train = x_parts[0]
@@ -175,21 +203,23 @@ def standardise(
         if impute == "median":
             mean = train.mean(axis=0)
         scale = np.where(varying(train), train.std(axis=0), 1)
-    unusable = ~(np.isfinite(scale) & (scale > 0))
-    if unusable.any():
+    too_large, too_small = ~np.isfinite(scale), scale == 0
+    if (too_large | too_small).any():
+        largest = np.where(too_large, np.max(np.abs(train), axis=0), np.inf)
+        example = _example(lambda x: np.abs(x) >= largest, x_parts, names, locate) if too_large.any() else ""
         raise DataError(
             f"data.source = {source!r} must hold numbers that can be standardised, and those in "
-            f"{some(np.array(names)[unusable])} are too large or too small"
+            f"{some(np.array(names)[too_large | too_small])} are too {'large' if too_large.any() else 'small'}{example}"
         )
     for x in x_parts:
         with np.errstate(over="ignore"):
             x -= mean
             x /= scale
-    _refuse_overflow(x_parts, names, source)
+    _refuse_overflow(x_parts, names, source, locate)
     return mean, scale, filling
 
 
-def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str) -> None:
+def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source: str, locate: Locate) -> None:
     """Refuses standardised values that float32, in which networks compute, cannot hold."""
     for x, part in zip(x_parts, PARTS, strict=False):
         largest = np.maximum(np.max(x, axis=0, initial=0), -np.min(x, axis=0, initial=0))
@@ -198,7 +228,12 @@ def _refuse_overflow(x_parts: Sequence[np.ndarray], names: Sequence[str], source
             raise DataError(
                 f"data.source = {source!r} must hold numbers that float32 can hold beside the others of their column, "
                 f"and those in {some(np.array(names)[too_large])} are too large in the {part} part"
+                f"{_example(_beyond_float32, x_parts, names, locate)}"
             )
+
+
+def _beyond_float32(x: np.ndarray) -> np.ndarray:
+    return np.abs(x) > np.finfo(np.float32).max
 
 
 def feed(digest: "hashlib._Hash", arrays: Iterable[np.ndarray]) -> None:

@@ -53,23 +53,16 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows that the cut keeps, numbered through all files.
+class Places:
+    """Where rows that are numbered through all files stand.
 
-    ``kept`` are the row numbers in each file, None for all. ``parts`` are the row numbers of each part of the split,
-    ``group`` (rows,) int64 says which rows it keeps together, None where it says nothing of groups. ``files`` are the
-    files as the study calls them.
+    ``kept`` are the row numbers in each file that the cut keeps, None for all, and ``counts`` how many these are;
+    ``files`` are the files as the study calls them.
     """
 
-    read: int
     kept: list[np.ndarray | None]
     counts: list[int]
-    labels: Labels
-    classes: Sequence[Any]
-    weight: np.ndarray | None
-    parts: list[np.ndarray]
-    group: np.ndarray | None = None
-    files: Sequence[str] = ()
+    files: Sequence[str]
 
     def locate(self, row: int) -> str:
         """Where a row stands: `in row 3`, counted from 1 without a header, and of which of several files."""
@@ -78,6 +71,22 @@ class Rows:
         local, kept = int(row) - (int(ends[number]) - self.counts[number]), self.kept[number]
         where = f" of {self.files[number]!r}" if len(self.files) > 1 else ""
         return f"in row {(local if kept is None else int(kept[local])) + 1}{where}"
+
+
+@dataclass(frozen=True)
+class Rows(Places):
+    """The rows that the cut keeps, numbered through all files.
+
+    ``read`` is how many rows there were. ``parts`` are the row numbers of each part of the split, ``group`` (rows,)
+    int64 says which rows it keeps together, None where it says nothing of groups.
+    """
+
+    read: int
+    labels: Labels
+    classes: Sequence[Any]
+    weight: np.ndarray | None
+    parts: list[np.ndarray]
+    group: np.ndarray | None
 
 
 def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Split) -> Rows:
@@ -102,7 +111,8 @@ def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Sp
     if roles.cut and not sum(counts):
         raise roles.cut.refusal(f"must keep some rows, and keeps none of {read_count}")
     whole = {name: _joined(pieces, files, roles.named[name]) for name, pieces in columns.items()}
-    labels, classes = _labels(spec, files, counts, roles, whole)
+    places = Places(kept, counts, [each.file.given for each in files])
+    labels, classes = _labels(files, places, roles, whole)
     if roles.cut and len(labels.names) == 1:
         raise roles.cut.refusal(f"must keep rows of at least 2 classes, and keeps those of {labels.names[0]!r} only")
     labels.check()
@@ -110,9 +120,8 @@ def read_rows(spec: DataSpec, files: Sequence[OpenFile], roles: Roles, split: Sp
         raise roles.cut.refusal(f"must keep rows of every class, and keeps none of {labels.names[empty[0]]!r}")
     parts = _parts(spec, split, labels, whole, np.repeat([each.file.part for each in files], counts))
     group = split.groups(whole[split.column]) if isinstance(split, Grouped) else None
-    weight = None if spec.weight is None else _weights(spec.weight, whole[spec.weight], labels, parts)
-    given = [each.file.given for each in files]
-    return Rows(read_count, kept, counts, labels, classes, weight, parts, group, given)
+    weight = None if spec.weight is None else _weights(spec.weight, whole[spec.weight], labels, parts, places)
+    return Rows(kept, counts, places.files, read_count, labels, classes, weight, parts, group)
 
 
 def pick_columns(each: OpenFile, picks: Sequence[Pick]) -> Iterator[tuple[Pick, Column]]:
@@ -163,13 +172,13 @@ def _joined(pieces: Sequence[Column], files: Sequence[OpenFile], key: str) -> Co
 
 
 def _labels(
-    spec: DataSpec, files: Sequence[OpenFile], counts: Sequence[int], roles: Roles, whole: Mapping[str, Column]
+    files: Sequence[OpenFile], places: Places, roles: Roles, whole: Mapping[str, Column]
 ) -> tuple[Labels, list[Any]]:
     if roles.target is None:
         classes = sorted({str(each.file.label) for each in files})
-        codes = np.repeat([classes.index(str(each.file.label)) for each in files], counts)
+        codes = np.repeat([classes.index(str(each.file.label)) for each in files], places.counts)
         return Labels(codes, tuple(classes), "data.source"), classes
-    codes, classes = encode_labels(whole[roles.target], roles.target)
+    codes, classes = encode_labels(whole[roles.target], roles.target, places.locate)
     return Labels(codes, tuple(map(str, classes))), classes
 
 
@@ -184,19 +193,19 @@ def _parts(
     return parts
 
 
-def _weights(given: str, column: Column, labels: Labels, parts: Sequence[np.ndarray]) -> np.ndarray:
+def _weights(given: str, column: Column, labels: Labels, parts: Sequence[np.ndarray], places: Places) -> np.ndarray:
     """The weights as they stand in the column, (rows,) float64."""
     key = f"data.weight = {given!r}"
     if column.text:
         place = first_text(column.values)
-        example = f": {column.values[place]!r} in row {place + 1}" if place is not None else ""
+        example = f": {column.values[place]!r} {places.locate(place)}" if place is not None else ""
         raise DataError(f"{key} must be a column of numbers, and holds text{example}")
     weight = column.numbers
     unusable = np.flatnonzero(~np.isfinite(weight))
     if unusable.size:
         raise DataError(
             f"{key} must hold a finite number in every row, and {unusable.size} of {len(weight)} are missing or "
-            f"infinite, as in row {unusable[0] + 1}"
+            f"infinite, as {places.locate(unusable[0])}"
         )
     if not weight.any():
         raise DataError(f"{key} must not be 0 in every row")

@@ -98,12 +98,13 @@ def test_two_searches_at_once_share_a_storage_and_a_server(postgres: str, tmp_pa
     server = faults.Server(tmp_path / "server")
     try:
         searches = [faults.Search(tmp_path / name, server) for name in ("one", "two")]
-        arguments = ["--storage", postgres, "--set", "resources.cpu=2"]
+        trials = 4
+        arguments = ["--storage", postgres, "--set", "resources.cpu=2", "--set", f"search.trials={trials}"]
         processes = [search.start(*arguments) for search in searches]
         for search, process in zip(searches, processes, strict=True):
             search.finish(process)
         for search in searches:
-            assert faults.disagreements(search.output, server.uri, faults.TRIALS, postgres) == []
+            assert faults.disagreements(search.output, server.uri, trials, postgres) == []
         assert {next((s.output / "ray").iterdir()).name for s in searches} == {"wine", "wine-2"}
     finally:
         server.kill()

@@ -131,5 +131,27 @@ def test_what_is_no_number_is_named_with_its_type_or_the_cell(name: str, tmp_pat
 def test_a_number_beyond_float32_is_refused_in_whatever_part_it_lies(row: int, tmp_path: Path) -> None:
     table = frame()
     table.loc[row, "width"] = 1.797e308
-    with pytest.raises(DataError, match=r"width.*too large"):
+    with pytest.raises(DataError, match=rf"width.*too large.*\(width in row {row + 1}\)"):
         load(table, tmp_path)
+
+
+@pytest.mark.parametrize("row", [0, 7, 22])
+@pytest.mark.parametrize(
+    ("column", "value", "keys", "words"),
+    [
+        ("width", np.nan, {}, "must not lack values, as it does in width (width in"),
+        ("width", -np.inf, {"impute": "mean"}, "infinite ones in width (width in"),
+        ("width", -999, {"missing": [-999]}, "must not lack values, as it does in width (width in"),
+        ("label", None, {}, "1 of 58 are missing or infinite, as in"),
+        ("heavy", np.inf, {"weight": "heavy"}, "1 of 58 are missing or infinite, as in"),
+    ],
+)
+def test_the_row_of_a_wrong_cell_is_that_of_its_file(
+    column: str, value: Any, keys: dict[str, Any], words: str, row: int, tmp_path: Path
+) -> None:
+    table = frame(place=ROWS, heavy=1.0)
+    table.to_csv(tmp_path / "first.csv", index=False)
+    table[column] = table[column].where(table["place"] != row, value)
+    table.to_csv(tmp_path / "second.csv", index=False)
+    with pytest.raises(DataError, match=re.escape(f"{words} row {row + 1} of 'second.csv'")):
+        load_dataset(["first.csv", "second.csv"], target="label", cut="place != 3", folder=tmp_path, **keys)

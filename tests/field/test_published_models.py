@@ -15,6 +15,7 @@ from mlflow.pyfunc.scoring_server import invocations
 from small_models import trained
 
 from pruning_core.data import load_dataset
+from search.record.pruned_network import DESCRIPTION, PrunedNetwork
 from search.record.tracking import Tracking
 from search.study import Study
 
@@ -92,6 +93,8 @@ def test_the_model_speaks_to_the_file_that_it_learnt_from(
     assert set(answers) <= set(there["kind"])
     assert (answers == there["kind"]).mean() > 0.6
     wide = rows.astype({c: "float64" for c in ("count", "size") if not rows[c].isna().any()})
+    network = PrunedNetwork(next(tmp_path.rglob(DESCRIPTION)).parent)
+    assert np.array_equal(network.predict(rows.to_numpy(np.float64, na_value=np.nan)), answers)  # in the file's order
     for same in (rows[["noise", "flag", "size", "count"]], rows.assign(more="text"), wide):
         assert np.array_equal(model.predict(same), answers)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from workplace import TRIALS, Workplace, a_workplace, finished
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:

@@ -7,6 +7,8 @@ from workplace import Workplace
 
 from search.study.early_stopping import STOPPING_RULES
 
+pytestmark = pytest.mark.slow
+
 RATES = (0.02, 0.01, 1e-6, 2e-6, 3e-6, 4e-6)
 STUDY = f"""
 name: wine

@@ -22,6 +22,8 @@ from search.result import SearchResult
 from search.stores.addresses import Stored
 from search.study import load_study
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 name: events
 data: {source: events.csv, target: kind, weight: w, signal: higgs, keep: 3}

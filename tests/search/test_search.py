@@ -11,6 +11,8 @@ from workplace import TRIALS, Workplace, a_workplace
 
 from search.propose.reading import CONSTRAINT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:

@@ -13,7 +13,7 @@ from pruning_core.data.readers.compressed import COMPRESSIONS
 from pruning_core.data.readers.hdf5 import Hdf5Columns
 from pruning_core.data.readers.named import LABELS, NAMED_SETS
 from pruning_core.data.readers.npz import NpzColumns
-from pruning_core.data.readers.opening import filesystem, readable
+from pruning_core.data.readers.opening import filesystem, readable, refuse_stand_ins
 from pruning_core.data.readers.root import RootColumns
 from pruning_core.data.readers.table import Arrays, Column, Columns, FileSource, Lists, path_of
 from pruning_core.data.readers.text import TextColumns
@@ -70,9 +70,12 @@ def open_columns(file: FileSource) -> Columns:
         DataError: it cannot be read, is empty, or has a column twice.
     """
     kind = str(kind_of(file.where))
-    if not file.remote and Path(file.where).is_file() and not Path(file.where).stat().st_size:
+    local = not file.remote and Path(file.where).is_file()
+    if local and not Path(file.where).stat().st_size:
         raise DataError(f"{file} is empty")
     with readable(file, kind[1:]):
+        if local:
+            refuse_stand_ins(file)
         columns = READERS[kind](file)
     if twice := [name for name, count in Counter(columns.names).items() if count > 1]:
         raise DataError(f"{file} must have every column once, and has several of the name {some(map(repr, twice))}")

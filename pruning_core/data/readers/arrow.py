@@ -137,16 +137,16 @@ def _needs_arrow(kind: Any) -> bool:
     """Whether pandas would refuse the column, make an index of it, or make objects of its numbers."""
     import pyarrow as pa
 
-    return bool(pa.types.is_dictionary(kind) or pa.types.is_decimal(kind))
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind))
 
 
 def _decoded(column: Any) -> "pd.Series[Any]":
-    """Categories as what they are, decimals as the nearest float."""
+    """Categories as what they are, decimals as the nearest float, nothing at all as missing numbers."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_decimal(column.type):
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     series: pd.Series[Any] = column.to_pandas()
     return series

@@ -8,7 +8,7 @@ import numpy as np
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.npz import column_of_array
 from pruning_core.data.readers.opening import opened, package
-from pruning_core.data.readers.table import Column, Columns, FileSource, Lists, in_natural_order
+from pruning_core.data.readers.table import Column, Columns, FileSource, Lists
 from pruning_core.data.wording import hint, some
 
 
@@ -23,7 +23,7 @@ class Hdf5Columns(Columns):
             self._path = node.name
             self._records = isinstance(node, self._h5py.Dataset)
             kinds = self._kinds(node)
-        self.names = in_natural_order(list(kinds))
+        self.names = list(kinds)
         lengths = {name: length for name, (_, _, length) in kinds.items()}
         if len(set(lengths.values())) > 1:
             unlike = some(f"{name} ({length})" for name, length in lengths.items())
@@ -50,7 +50,7 @@ class Hdf5Columns(Columns):
             )
         node = whole[inner] if inner else whole
         while isinstance(node, self._h5py.Group):
-            children = [node[name] for name in node]
+            children = [child for child in map(node.get, node) if child is not None]  # a link may lead nowhere
             plain = [child for child in children if isinstance(child, self._h5py.Dataset) and not child.dtype.names]
             if any(child.shape for child in plain):
                 return node
@@ -69,12 +69,15 @@ class Hdf5Columns(Columns):
         if self._records:
             fields = {name: (node.dtype[name].base, node.dtype[name].shape) for name in node.dtype.names}
             return {name: (self._kind(dtype, shape), str(dtype), len(node)) for name, (dtype, shape) in fields.items()}
-        columns = {name: node[name] for name in node}
-        return {
+        columns = {name: node.get(name) for name in node}
+        kinds = {
             name: (self._kind(column.dtype, column.shape[1:]), str(column.dtype), len(column))
             for name, column in columns.items()
             if isinstance(column, self._h5py.Dataset) and column.shape
         }
+        rows = next((length for _, _, length in kinds.values()), 0)
+        broken = [name for name, column in columns.items() if column is None]
+        return {**kinds, **dict.fromkeys(broken, ("other", "a link that leads nowhere", rows))}
 
     def _kind(self, dtype: np.dtype, shape: tuple[int, ...]) -> str:
         inside = self._h5py.check_vlen_dtype(dtype)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pruning_core.data.wording import some
 
 SEPARATORS = (",", "\t", ";", "|")
 SPACES = r"\s+"
+SEPARATOR_LINE = re.compile('"?sep=(.)"?')
+"""The first line of a file that Excel shall read whatever the country."""
 COMMENT = "#"
 HEAD_BYTES, HEAD_LINES = 1 << 18, 20
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -42,9 +45,10 @@ class Layout:
         lines = head.decode(encoding, errors="replace").splitlines()
         if len(head) >= HEAD_BYTES and len(lines) > 1:
             lines = lines[:-1]  # it may be cut off
-        comments = _comments(lines, file)
+        declared = SEPARATOR_LINE.fullmatch(lines[0])
+        comments = 1 if declared else _comments(lines, file)
         filled = [line for line in lines[comments:][:HEAD_LINES] if line.strip()]
-        separator = _separator(filled, file)
+        separator = declared.group(1) if declared else _separator(filled, file)
         header = tuple(_cells(filled[:1], separator)[0]) if filled else ()
         _check_header(header, file)
         return cls(encoding.removesuffix("-sig"), separator, comments, header)

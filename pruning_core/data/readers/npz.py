@@ -1,6 +1,7 @@
 """NumPy's archives: one array of two dimensions with the names of its columns, or an array for each column."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class NpzColumns(Columns):
 
     def __init__(self, file: FileSource) -> None:
         with opened(file) as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: _plain(archive, name, file) for name in archive.files}
         matrices = [name for name, array in arrays.items() if array.ndim == 2]
         if len(matrices) > 1 or any(array.ndim > 2 for array in arrays.values()):
             shapes = some(f"{name} {array.shape}" for name, array in arrays.items())
@@ -47,6 +48,16 @@ class NpzColumns(Columns):
 
     def read(self, names: Sequence[str]) -> Iterator[Column]:
         yield from (column_of_array(self._columns[name]) for name in names)
+
+
+def _plain(archive: Any, name: str, file: FileSource) -> np.ndarray:
+    try:
+        array: np.ndarray = archive[name]
+    except ValueError as error:  # NumPy has no other for objects
+        raise DataError(
+            f"{file}: the array {name!r} must hold numbers or text of NumPy's types, not Python objects"
+        ) from error
+    return array
 
 
 def column_of_array(array: np.ndarray) -> Column:

@@ -22,6 +22,14 @@ PLUGINS = {
 }
 """The package that fsspec needs for a protocol."""
 
+STAND_INS = {
+    b"version https://git-lfs": "a pointer of Git LFS: git lfs pull fetches the file itself",
+    b"<!doctype html": "a page of HTML, as a failed download leaves",
+    b"<html": "a page of HTML, as a failed download leaves",
+    b"\x93numpy": "a single array without names, as numpy.save writes it: numpy.savez writes one per column",
+}
+"""How files begin that stand in place of another, in lower case, and what they are."""
+
 
 def package(name: str, extra: str, file: FileSource) -> Any:
     """The imported package that reads a file; ``extra`` is that of deepPP which brings it."""
@@ -61,6 +69,15 @@ def opened(file: FileSource) -> Iterator[BinaryIO]:
     else:
         with open(file.where, "rb") as local:
             yield cast(BinaryIO, local)
+
+
+def refuse_stand_ins(file: FileSource) -> None:
+    """Refuses a local file that holds something else in place of what its name promises."""
+    with opened(file) as stream:
+        head = stream.read(64).lstrip().lower()
+    for beginning, what in STAND_INS.items():
+        if head.startswith(beginning):
+            raise DataError(f"{file} is {what}")
 
 
 @contextlib.contextmanager

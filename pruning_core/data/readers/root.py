@@ -8,7 +8,7 @@ import numpy as np
 from pruning_core.data.dataset import DataError
 from pruning_core.data.readers.npz import column_of_array
 from pruning_core.data.readers.opening import filesystem, package
-from pruning_core.data.readers.table import Column, Columns, FileSource, Lists, in_natural_order
+from pruning_core.data.readers.table import Column, Columns, FileSource, Lists
 from pruning_core.data.wording import hint, some
 
 READABLE = ("number", "text", "list")
@@ -32,7 +32,7 @@ class RootColumns(Columns):
             kinds = {name: _kind(tree[name]) for name in names}
         parents = {name[:i] for name in names for i, letter in enumerate(name) if letter in "./"}
         whole = {name for name in parents if kinds.get(name) not in READABLE}  # their parts are columns
-        self.names = in_natural_order([name for name in names if name not in whole])
+        self.names = [name for name in names if name not in whole]
         self.lists = {name for name, kind in kinds.items() if kind == "list"}
         self.others = {name: kinds[name] for name in self.names if kinds[name] not in READABLE}
 

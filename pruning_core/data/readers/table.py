@@ -1,6 +1,5 @@
 """What a reader is given, and what it gives back: the columns of an open file, read when they are asked for."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,26 +17,6 @@ def path_of(where: str) -> PurePosixPath:
     '.csv'
     """
     return PurePosixPath(where.partition("?")[0] if where.startswith("http") else where)
-
-
-def in_natural_order(names: Sequence[str]) -> Sequence[str]:
-    """Alphabetical names with their numbers in order, others as they are.
-
-    HDF5 groups, and RNTuples that uproot wrote, forget the order of their columns and list them by the alphabet.
-
-    >>> in_natural_order(["x1", "x10", "x2"])
-    ['x1', 'x2', 'x10']
-    >>> in_natural_order(["x2", "x10", "x1"])
-    ['x2', 'x10', 'x1']
-    """
-    if list(names) != sorted(names):
-        return names
-    return sorted(names, key=_runs)
-
-
-def _runs(name: str) -> list[int | str]:
-    """Text, number, text and so on."""
-    return [int(run) if place % 2 else run for place, run in enumerate(re.split(r"(\d+)", name))]
 
 
 @dataclass(frozen=True)
@@ -120,6 +99,7 @@ class Columns(ABC):
 
     ``names`` are all columns in the order of the file; ``lists`` those of several numbers per row; ``others`` those
     that cannot be read, with the name of their type; ``index`` those that name the rows and are inputs only by name.
+    ``ordered`` is whether their order belongs to the data: a file's does not, as some formats forget it.
     """
 
     names: Sequence[str]
@@ -127,6 +107,7 @@ class Columns(ABC):
     lists: Collection[str] = ()
     others: Mapping[str, str] = {}
     index: Collection[str] = ()
+    ordered: bool = False
 
     @abstractmethod
     def read(self, names: Sequence[str]) -> Iterator[Column | Lists]:
@@ -134,7 +115,9 @@ class Columns(ABC):
 
 
 class Arrays(Columns):
-    """Columns that are in memory."""
+    """Columns that are in memory, in their order."""
+
+    ordered = True
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self.columns = columns

@@ -54,8 +54,8 @@ def _read(file: FileSource, layout: Layout, **style: Any) -> "pd.DataFrame":
         doubtful = error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{file} must be text in UTF-8, or in UTF-16 with a byte order mark, and byte {error.start} is none "
-            f"({error.object[error.start]:#x})"
+            f"{file} must be text in UTF-8, or in UTF-16 with a byte order mark, and {_undecoded(file)} holds a byte "
+            f"that is none ({error.object[error.start]:#x})"
         ) from error
     if doubtful or frame.iloc[:, -1].hasnans:
         with decompressed(file) as stream:
@@ -63,6 +63,17 @@ def _read(file: FileSource, layout: Layout, **style: Any) -> "pd.DataFrame":
     if doubtful:
         raise doubtful
     return frame
+
+
+def _undecoded(file: FileSource) -> str:
+    """The first line that is no UTF-8."""
+    with decompressed(file) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f"line {number}"
+    return "the end"
 
 
 def _style(frame: "pd.DataFrame", file: FileSource) -> dict[str, str]:

@@ -24,9 +24,10 @@ JETS = [[float(i), -float(i)][: i % 3] for i in range(30)]
 
 
 def table() -> pd.DataFrame:
-    """Thirty rows of numbers and truth values, the label a number."""
-    rows = frame(flag=[True, False, True] * 10, count=np.arange(30) % 7, label=[0, 1] * 15).round(3)
-    return rows[sorted(map(str, rows))]  # an RNTuple that uproot writes has its columns in the order of the alphabet
+    """Thirty rows of numbers and truth values in no order that a format would give them, the label a number."""
+    more = {"x10": np.arange(30.0) ** 2, "x2": np.arange(30) % 11, "MET": np.arange(30) ** 0.5}
+    rows = frame(**more, flag=[True, False, True] * 10, count=np.arange(30) % 7, label=[0, 1] * 15).round(3)
+    return rows[["width", "x10", "label", "flag", "x2", "MET", "depth", "count", "height"]]
 
 
 def columns(rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -55,8 +56,8 @@ def to_matrix(rows: pd.DataFrame, path: Path) -> None:
 
 
 def to_group(rows: pd.DataFrame, path: Path) -> None:
-    with h5py.File(path, "w", track_order=True) as file:
-        group = file.create_group("events", track_order=True)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("events")
         for name, values in columns(rows).items():
             group[name] = values
 
@@ -105,7 +106,7 @@ def test_the_same_rows_give_the_same_tensors(tmp_path: Path, name: str) -> None:
     expected = load(rows, tmp_path)
     FORMATS[name](rows, tmp_path / name)
     data = load_dataset(name, target="label", folder=tmp_path)
-    assert data.feature_names == ("count", "depth", "flag", "height", "width")
+    assert data.feature_names == ("MET", "count", "depth", "flag", "height", "width", "x2", "x10")
     assert data.class_names == ("0", "1")
     assert data.fingerprint == expected.fingerprint
     for part, other in (
@@ -117,6 +118,38 @@ def test_the_same_rows_give_the_same_tensors(tmp_path: Path, name: str) -> None:
         assert other is not None
         assert torch.equal(part.x, other.x)
         assert torch.equal(part.y, other.y)
+
+
+NATURAL = ("B", "a001", "a01", "a1", "a2", "a10", "b", "jet 3", "x", "x9y", "x10a", "z" + "9" * 30, "ß", "μ")
+
+
+@pytest.mark.parametrize("features", [None, ["*[!l]"]], ids=["all", "glob"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "t.npz", "group.h5", "tree.root", "ntuple.root"])
+def test_odd_names_come_in_the_natural_order_from_every_format(
+    tmp_path: Path, name: str, features: list[str] | None
+) -> None:
+    rng = np.random.default_rng(0)
+    scrambled = [NATURAL[i] for i in rng.permutation(len(NATURAL))]
+    rows = pd.DataFrame({**{name: rng.normal(size=30) for name in scrambled}, "label": [0, 1] * 15})
+    FORMATS[name](rows, tmp_path / name)
+    data = load_dataset(name, target="label", features=features, folder=tmp_path)
+    assert data.feature_names == NATURAL
+    assert data.fingerprint == load(rows, tmp_path, features=features).fingerprint
+
+
+def test_the_order_of_a_named_set_is_its_own(tmp_path: Path) -> None:
+    data = load_dataset("breast_cancer", features=["mean*"], folder=tmp_path)
+    assert data.feature_names[:3] == ("mean radius", "mean texture", "mean perimeter")
+
+
+def test_a_source_says_the_order_of_the_file(tmp_path: Path) -> None:
+    table = frame(channel=["mu", "e"] * 15, flat=1)[["width", "channel", "height", "flat", "label", "depth"]]
+    source = load(table, tmp_path, encode="onehot").source
+    assert source is not None
+    assert source.columns == ("width", "channel=e", "channel=mu", "height", "flat", "depth")
+    assert source.dtypes == ("float64", "float64", "float64", "float64", "int64", "float64")
+    assert set(source.head[:, 0]) <= set(table["width"])
+    assert (source.head[:, 4] == 1).all()
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "t.feather", "t.npz", "records.hdf5", "tree.root"])

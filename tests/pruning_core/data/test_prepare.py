@@ -7,6 +7,8 @@ import pytest
 import torch
 from small_tables import LABELS, frame, load, raw
 
+from pruning_core.data import load_dataset
+
 
 def test_features_are_standardised_by_the_training_part_alone(tmp_path: Path) -> None:
     data = load(frame(height=np.linspace(10, 20, 30)), tmp_path)
@@ -45,10 +47,27 @@ def test_columns_constant_in_the_training_part_are_dropped(tmp_path: Path) -> No
     almost[unseen] = 1
     holes = np.where(np.arange(30) % 2, 4.0, np.nan)
     data = load(frame(almost=almost, holes=holes, empty=np.nan, flag=True), tmp_path)
-    assert data.feature_names == ("height", "width", "depth")
-    assert data.dropped == ("almost", "holes", "empty", "flag")
-    assert "almost, holes, empty, flag" in data.warnings[0]
+    assert data.feature_names == ("depth", "height", "width")
+    assert data.dropped == ("almost", "empty", "flag", "holes")
+    assert "almost, empty, flag, holes" in data.warnings[0]
     assert load(frame(), tmp_path).warnings == []
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+def test_whole_numbers_beyond_double_precision_are_named(tmp_path: Path, name: str) -> None:
+    numbers = {
+        "near": 2**60 + np.arange(30),
+        "far": 2**60 + 1001 * np.arange(30),
+        "whole": 2**60 + 1024 * np.arange(30),
+    }
+    table = frame(**numbers, unsigned=np.arange(30, dtype=np.uint64) * 2 + 2**63)
+    table.to_csv(tmp_path / name, index=False) if "csv" in name else table.to_parquet(tmp_path / name)
+    data = load_dataset(name, target="label", folder=tmp_path)
+    assert data.dropped == ("near", "unsigned")
+    assert data.warnings == [
+        "dropped constant columns: near, unsigned",
+        "whole numbers beyond 2^53 lose their last digits, and neighbours become alike: far, near, unsigned",
+    ]
 
 
 def test_missing_values_take_the_mean_of_the_training_part(tmp_path: Path) -> None:
@@ -56,7 +75,7 @@ def test_missing_values_take_the_mean_of_the_training_part(tmp_path: Path) -> No
     table.loc[::4, "width"] = np.nan
     data = load(table, tmp_path, impute="mean")
     assert data.test is not None
-    width = torch.cat([part.x[:, 1] for part in (data.train, data.validation, data.test)])
+    width = torch.cat([part.x[:, 2] for part in (data.train, data.validation, data.test)])
     assert int((width == 0).sum()) == 8  # the mean is 0 after standardising
-    known = raw(data)[: len(data.train.y), 1]
-    assert data.mean[1] == pytest.approx(known[known != data.mean[1].item()].mean(), abs=1e-5)
+    known = raw(data)[: len(data.train.y), 2]
+    assert data.mean[2] == pytest.approx(known[known != data.mean[2].item()].mean(), abs=1e-5)

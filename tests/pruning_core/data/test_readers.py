@@ -82,6 +82,6 @@ def test_the_file_type_makes_no_difference(tmp_path: Path, name: str) -> None:
         case ".feather":
             table.to_feather(tmp_path / name)
     data = load_dataset(name, target="label", folder=tmp_path)
-    assert data.feature_names == ("height", "width", "depth", "flag")
+    assert data.feature_names == ("depth", "flag", "height", "width")
     assert data.fingerprint == expected.fingerprint
     assert torch.equal(data.train.x, expected.train.x)

@@ -65,7 +65,7 @@ def test_columns_that_differ_are_refused_unless_they_are_no_inputs(folder: Path)
     pd.read_csv(folder / "part_2.csv").assign(extra=np.arange(23)).to_csv(folder / "part_2.csv", index=False)
     with pytest.raises(DataError, match=r"same columns in all files, and .*part_2.csv' differs from .* in extra"):
         load_dataset("part_*.csv", target="label", folder=folder)
-    wanted = ["height", "width", "depth"]
+    wanted = ["depth", "height", "width"]
     data = load_dataset("part_*.csv", target="label", features=wanted, folder=folder)
     assert data.fingerprint == load_dataset("all.csv", target="label", folder=folder).fingerprint
     with pytest.raises(DataError, match=r"data.features = 'extra' must be a column of"):
@@ -119,7 +119,7 @@ def test_text_that_only_says_the_class_is_left_out_with_a_warning(values: tuple[
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
     source = {"signal": "signal.csv", "background": "background.csv"}
     data = load_dataset(source, folder=tmp_path)
-    assert data.feature_names == ("pt", "eta")
+    assert data.feature_names == ("eta", "pt")
     assert data.warnings == ["text with a single value in each class is no input: Label"]
     assert data.fingerprint == load_dataset(source, folder=tmp_path, exclude=("Label",)).fingerprint
     with pytest.raises(DataError, match="numeric feature columns only, unlike Label"):

@@ -33,8 +33,8 @@ def test_every_row_is_in_one_part_and_every_class_in_each(
     assert data.test is not None
 
     rows = raw(data)
-    assert sorted(rows[:, 0].round().tolist()) == list(range(len(labels)))
-    assert (labels[rows[:, 0].round().astype(int)] == rows[:, -1]).all()
+    assert sorted(rows[:, 1].round().tolist()) == list(range(len(labels)))
+    assert (labels[rows[:, 1].round().astype(int)] == rows[:, -1]).all()
     for part, fraction in zip((data.train, data.validation, data.test), split, strict=True):
         counts = torch.bincount(part.y, minlength=len(sizes)).numpy()
         assert counts.min() >= 1

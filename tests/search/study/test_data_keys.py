@@ -96,7 +96,7 @@ def test_a_study_with_every_key_survives_the_way_through_json(folder: Path) -> N
     assert again.model_dump() == study.model_dump()
     data = study.load_data()
     assert again.load_data().fingerprint == data.fingerprint
-    assert data.feature_names == ("pt", "eta", "mass")
+    assert data.feature_names == ("eta", "mass", "pt")
     assert data.train.weight is not None
     assert data.signal == "signal"
 
