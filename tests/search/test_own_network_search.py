@@ -107,3 +107,11 @@ def test_it_is_searched_and_lives_on_without_its_files(study: str, capfd: pytest
     page = Path("elsewhere/reports/own.html").read_text()
     assert "neurons keeps 6, 100&nbsp;% complete" in page
     assert "network.width" in page
+
+
+def test_the_example_of_the_documentation_can_be_run(capfd: pytest.CaptureFixture[str]) -> None:
+    examples = Path(__file__).parents[2] / "docs" / "examples"
+    assert main(["check", str(examples / "residual.yaml")]) == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    assert "its pruners keep inputs 16 of 60, 3.neurons 16 of 64, 4.neurons 16 of 64" in shown
+    assert "by vmap" not in shown
