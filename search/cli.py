@@ -334,9 +334,15 @@ def report(options: argparse.Namespace) -> int:
 
 def ui(options: argparse.Namespace) -> int:
     """`deeppp ui`: becomes the MLflow server, unless the store is one already."""
+    from search.record.moved import left_behind
     from search.record.store import Store
 
     store = Store(options.tracking_uri, options.output)
+    if store.is_default and (old := left_behind(options.output)):
+        terminal.warn(
+            f"--output {options.output} has moved and cannot be written to: MLflow looks for its artifacts where they "
+            f"were, in {old[0]}; a copy of the folder shows them"
+        )
     is_server = store.uri.startswith(("http://", "https://"))
     address = store.uri.rstrip("/") if is_server else f"http://127.0.0.1:{options.port}"
     found = store.views(address)

@@ -61,6 +61,15 @@ def follow(output: Path) -> None:
         connection.commit()
 
 
+def left_behind(output: Path) -> list[str]:
+    """The places that the database still names though their files lie in `output`: it could not be written to."""
+    database = output.absolute() / DATABASE
+    if database.is_file():
+        with suppress(OSError, sqlite3.Error), closing(sqlite3.connect(database, SECONDS_TO_WAIT)) as connection:
+            return [unquote(urlsplit(old).path) for old, _ in _moved(connection, output)]
+    return []
+
+
 def _moved(connection: sqlite3.Connection, output: Path) -> Iterator[tuple[str, str]]:
     """The old and the new place of every experiment whose files have moved with the folder."""
     for name, old in experiment_places(connection):

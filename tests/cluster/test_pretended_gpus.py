@@ -86,9 +86,11 @@ class Head:
         )
 
     def search(self, *settings: str, here: bool = False) -> subprocess.Popen[str]:
-        """A search on the head, or `here` on this machine alone."""
+        """A search on the head, or `here` on this machine alone, whatever `RAY_ADDRESS` says."""
         overrides = [word for setting in settings for word in ("--set", setting)]
         place = [] if here else ["--address", self.address]
+        if here:
+            self.environment["RAY_ADDRESS"] = self.address
         return self.start("-m", "search", "search", "shares.yaml", *place, "--json", "result.json", *overrides)
 
     def result(self, process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 """A folder of results that was copied, renamed and moved, under any name that the system allows."""
 
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import mlflow
 import pandas as pd
 import pytest
+from free_port import free_port
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
@@ -109,6 +111,60 @@ def test_a_store_elsewhere_does_not_follow_and_says_what_is_gone(tmp_path: Path,
     with pytest.raises(TrackingError, match=r"quick in file://.*/runs/mlartifacts/quick, which is gone"):
         Tracking(uri, "quick", tmp_path / "moved" / "mlartifacts")
     assert not runs.exists()
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command that `deeppp ui` becomes; here it ends instead."""
+    command: list[str] = []
+
+    def become(program: str, arguments: list[str]) -> NoReturn:
+        command.extend(arguments)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execv", become)
+    return command
+
+
+@pytest.fixture
+def colleagues() -> Iterator[Path]:
+    """A folder of results that has moved, and that whoever runs this may read only."""
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        yield Path(above) / "colleague's"
+        os.seteuid(os.getuid())
+
+
+def test_the_ui_follows_a_folder_that_moves(tmp_path: Path, empty_store: Path, served: list[str]) -> None:
+    output, moved = tmp_path / "runs", tmp_path / "two words"
+    output.mkdir()
+    shutil.copy(empty_store, output / "mlflow.db")
+    open_search(Tracking(tracking_uri(output), "quick", output / "mlartifacts"), output)
+    output.rename(moved)
+    with pytest.raises(SystemExit):
+        main(["ui", "--output", str(moved), "--port", str(free_port())])
+    assert served[-1] == sqlite_address(moved / "mlflow.db")
+    assert places_in(moved / "mlflow.db") >= {(moved / "mlartifacts" / "quick").as_uri()}
+
+
+def test_the_ui_says_what_it_cannot_show_of_a_colleagues_folder_that_moved(
+    colleagues: Path, empty_store: Path, served: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = colleagues.with_name("runs")
+    output.mkdir()
+    shutil.copy(empty_store, output / "mlflow.db")
+    open_search(Tracking(tracking_uri(output), "quick", output / "mlartifacts"), output)
+    output.rename(colleagues)
+    (colleagues / "mlflow.db").chmod(0o444)
+    colleagues.chmod(0o555)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    with pytest.raises(SystemExit):
+        main(["ui", "--output", str(colleagues), "--port", str(free_port())])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "has moved and cannot be written to: MLflow looks for its artifacts where they were, in" in said
+    assert "quick, the best trial of each strategy" in said
+    assert served[-1] == sqlite_address(colleagues / "mlflow.db")
 
 
 @pytest.fixture
