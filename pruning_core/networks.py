@@ -48,9 +48,6 @@ class NetworkSpec:
     widths : callable
         (config, features, classes) -> widths of all layers, from the inputs to the classes, by which the memory of a
         step is estimated before anything is built; None where they are not known.
-    compact : callable
-        (network, mean, scale) -> the pruned network as a smaller one on raw columns; raises `CompactionError` where it
-        cannot. See `compaction.compact`.
 
     Examples
     --------
@@ -64,7 +61,12 @@ class NetworkSpec:
     input_shape: tuple[int, ...] | None = None
     kind: Callable[[nn.Module], Hashable | None] = structure
     widths: Callable[["TrialConfig", int, int], tuple[int, ...] | None] = unknown_widths
-    compact: Callable[[nn.Module, Tensor, Tensor], compaction.Compacted] = compaction.compact
+
+    def compact(
+        self, network: nn.Module, mean: Tensor, scale: Tensor, rows: Tensor | None = None
+    ) -> compaction.Compacted:
+        """The pruned network of one replica as a smaller one on raw columns, see `compaction.compact`."""
+        return compaction.compact(network, mean, scale, self.input_shape, rows)
 
 
 Share = int | float | None

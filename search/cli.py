@@ -304,6 +304,12 @@ def export(options: argparse.Namespace) -> int:
     )
     terminal.console.print(f"kept: {', '.join(written.columns)}", markup=False)
     terminal.console.print(f"{folder}:  {', '.join(FILES)}", markup=False)
+    table = terminal.plain_table("", "before", "after")
+    for name, before, after in written.table:
+        table.add_row(name, f"{before:,.0f}", f"{after:,.0f}")
+    terminal.console.print(table)
+    if written.masked:
+        terminal.warn(written.masked)
     if written.other_class:
         terminal.warn(
             f"{written.other_class} of {written.rows} validation rows get another class than from the masked network: "

@@ -9,28 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file, save, save_file
+from torch import nn
 
-from pruning_core.compaction import Compacted, describe, rebuild
+from pruning_core.compaction import Compacted, CompactionError, describe, rebuild
 from pruning_core.data import Dataset
 from pruning_core.progress import best_complete
+from pruning_core.pruner import Pruner
 from pruning_core.replicas import one_replica
 from pruning_core.training import Training
+from search.record.onnx_file import latencies, logits, onnx_model
 from search.study import StudyError
 
 if TYPE_CHECKING:
     from search.record.replay import RecordedTrial
 
-FILES = WEIGHTS, DESCRIPTION, ONNX, KEPT = "pruned.safetensors", "pruned.json", "pruned.onnx", "kept.txt"
-OPERATORS: dict[type[nn.Module], str] = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.Sigmoid: "Sigmoid"}
-OPSET, IR_VERSION = 17, 8
+WEIGHTS, DESCRIPTION, ONNX, KEPT = "pruned.safetensors", "pruned.json", "pruned.onnx", "kept.txt"
+SELECTION, TABLE = "selection.json", "comparison.json"
+FILES = WEIGHTS, DESCRIPTION, ONNX, KEPT, SELECTION, TABLE
 ROWS_CHECKED = 1000
 
 
@@ -39,7 +37,8 @@ class Written:
     """What has been written, and how it compares with the network under the hard mask on validation rows.
 
     `other_class` of `rows` rows get another class from the safetensors or the ONNX file; `largest` is the largest
-    difference of a logit.
+    difference of a logit. `masked` says what could not lose units, None if all did. `table` compares the network with
+    all its units and the pruned one: a quantity, before, after.
     """
 
     columns: list[str]
@@ -47,6 +46,8 @@ class Written:
     rows: int
     other_class: int
     largest: float
+    masked: str | None
+    table: list[tuple[str, float, float]]
 
 
 def choose_replica(result: Mapping[str, Any], seed: int | None, score: str) -> int:
@@ -74,7 +75,8 @@ def choose_replica(result: Mapping[str, Any], seed: int | None, score: str) -> i
 
 
 def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica: int) -> Written:
-    """Writes one replica's pruned network into a folder: `pruned.safetensors`, `.json`, `.onnx` and `kept.txt`.
+    """Writes one replica's pruned network into a folder: `pruned.safetensors`, `.json`, `.onnx`, `kept.txt`,
+    `selection.json` (the units that each pruner keeps) and `comparison.json` (sizes and times before and after).
 
     Args:
         folder: made if need be; the files replace earlier ones.
@@ -83,21 +85,23 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
         replica: index of the one to export.
 
     Returns:
-        What was written; the files have been read back and compared with the network under the hard mask.
+        What was written; compared with the network under the hard mask.
     """
     data = run.data.to("cpu")
     result: dict[str, Any] = run.result()
-    compacted = run.network.compact(one_replica(run.replicas, replica), data.mean, data.scale)
+    network = one_replica(run.replicas, replica)
+    compacted = run.network.compact(network, data.mean, data.scale, data.validation.x[:ROWS_CHECKED].flatten(1))
     columns = [data.feature_names[int(i)] for i in compacted.inputs]
     description: dict[str, Any] = {
         "columns": columns,
         "mean": data.mean[compacted.inputs].tolist(),
         "scale": data.scale[compacted.inputs].tolist(),
-        "standardisation": "folded into the first layer: feed raw columns, in this order, as float32",
+        "standardisation": "in the first layer: feed raw columns, in this order, as float32",
         **_gaps(recorded.study.data.impute, data, compacted),
         "classes": list(data.class_names),
         "output": "one logit per class",
-        "layers": describe(compacted.network),
+        "layers": _layers(compacted),
+        "masked": compacted.masked,
         "trained_by": {
             "run_id": recorded.run_id,
             "search": recorded.search,
@@ -114,16 +118,70 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
     folder.mkdir(parents=True, exist_ok=True)
     save_file(compacted.network.state_dict(), folder / WEIGHTS)
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    onnx.save(onnx_model(compacted.network, description), folder / ONNX)
+    model = onnx_model(compacted.network, description)
+    onnx.save(model, folder / ONNX)
     (folder / KEPT).write_text("".join(f"{name}\n" for name in columns), encoding="utf-8")
-    widths = [len(columns), *(layer.out_features for layer in compacted.network if isinstance(layer, nn.Linear))]
-    parameters = sum(p.numel() for p in compacted.network.parameters())
+    _write(folder / SELECTION, _selection(run, compacted, description))
+    table = _table(run, network, compacted, model, (folder / WEIGHTS).stat().st_size)
+    _write(folder / TABLE, {name: {"before": before, "after": after} for name, before, after in table})
     accuracy = description["trained_by"]["validation_accuracy"]
     summary = (
-        f"{len(columns)} of {len(data.feature_names)} columns, layers {' - '.join(map(str, widths))}, "
-        f"{parameters} parameters, {100 * accuracy:.1f} % right on validation"
+        f"{len(columns)} of {len(data.feature_names)} columns{_widths(compacted)}, "
+        f"{compacted.after.parameters} parameters, {100 * accuracy:.1f} % right on validation"
     )
-    return Written(columns, summary, *_compare(folder, run, replica, compacted))
+    return Written(columns, summary, *_compare(model, run, replica, compacted), compacted.masked, table)
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _widths(compacted: Compacted) -> str:
+    """The widths of linear layers that follow one another."""
+    linear = [layer for layer in compacted.network if isinstance(layer, nn.Linear)]
+    if not linear or linear[0] is not compacted.network[0]:
+        return ""
+    return f", layers {' - '.join(str(width) for width in (len(compacted.inputs), *(o.out_features for o in linear)))}"
+
+
+def _layers(compacted: Compacted) -> list[dict[str, Any]] | None:
+    """The layers for `load_pruned`; None of a network that ONNX alone can tell."""
+    try:
+        return describe(compacted.network)
+    except CompactionError:
+        return None
+
+
+def _selection(run: Training, compacted: Compacted, description: Mapping[str, Any]) -> dict[str, Any]:
+    pruners = {
+        pruner.name: {
+            "kept": [pruner.units[unit] for unit in compacted.kept[pruner.name]],
+            "indices": compacted.kept[pruner.name],
+            "units": len(pruner.units),
+        }
+        for pruner in run.history.pruners
+    }
+    told = ("columns", "mean", "scale", "impute", "missing", "filling", "classes")
+    return {"pruners": pruners, **{name: description[name] for name in told}}
+
+
+def _table(
+    run: Training, network: nn.Module, compacted: Compacted, model: onnx.ModelProto, after: int
+) -> list[tuple[str, float, float]]:
+    """The network with all its units beside the pruned one: sizes, and microseconds of both ONNX models."""
+    for module in network.modules():
+        if isinstance(module, Pruner):
+            module.keep = len(module.weight)
+    features = len(run.data.feature_names)
+    whole = run.network.compact(network, torch.zeros(features), torch.ones(features))
+    names = {"columns": list(run.data.feature_names), "classes": list(run.data.class_names)}
+    full, pruned = latencies([onnx_model(whole.network, names), model])
+    return [
+        ("parameters", compacted.before.parameters, compacted.after.parameters),
+        ("multiply-adds", compacted.before.multiply_adds, compacted.after.multiply_adds),
+        ("bytes of weights", len(save(whole.network.state_dict())), after),
+        *((f"microseconds, {batch} at a time", full[batch], pruned[batch]) for batch in full),
+    ]
 
 
 def _gaps(impute: str | None, data: Dataset, compacted: Compacted) -> dict[str, Any]:
@@ -144,53 +202,20 @@ def load_pruned(folder: Path) -> tuple[nn.Sequential, dict[str, Any]]:
     >>> [description["classes"][i] for i in network(raw).argmax(1)]  # doctest: +SKIP
     """
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    if description["layers"] is None:
+        raise StudyError(f"{folder / DESCRIPTION} cannot tell this network: {ONNX} can")
     return rebuild(description["layers"], load_file(folder / WEIGHTS)), description
 
 
-def onnx_model(network: nn.Sequential, description: Mapping[str, Any]) -> onnx.ModelProto:
-    """A compacted network as ONNX: input `columns` (rows, n) float32, output `logits` (rows, C).
-
-    Written by hand, since it holds four kinds of nodes; `torch.onnx.export` takes eleven seconds for them.
-    """
-    nodes, tensors, value = [], [], "columns"
-    for i, layer in enumerate(network):
-        output = "logits" if i == len(network) - 1 else f"layer{i}"
-        if isinstance(layer, nn.Linear):
-            names = [f"{i}.weight", f"{i}.bias"]
-            tensors += [numpy_helper.from_array(_array(p), n) for p, n in zip(layer.parameters(), names, strict=True)]
-            nodes.append(helper.make_node("Gemm", [value, *names], [output], transB=1))
-        else:
-            nodes.append(helper.make_node(OPERATORS[type(layer)], [value], [output]))
-        value = output
-    columns, logits = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", len(description[of])])
-        for name, of in (("columns", "columns"), ("logits", "classes"))
-    )
-    graph = helper.make_graph(nodes, "pruned", [columns], [logits], initializer=tensors)
-    opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="deeppp")
-    helper.set_model_props(model, {name: json.dumps(value) for name, value in description.items()})
-    onnx.checker.check_model(model)
-    return model
-
-
 @torch.no_grad()
-def _compare(folder: Path, run: Training, replica: int, compacted: Compacted) -> tuple[int, int, float]:
-    """Reads the files back and compares them with the masked network, on raw rows of the validation part."""
+def _compare(model: onnx.ModelProto, run: Training, replica: int, compacted: Compacted) -> tuple[int, int, float]:
+    """Compares the network and its ONNX model with the masked network, on raw rows of the validation part."""
     part, data = run.data.validation, run.data
-    x_BF = part.x[:ROWS_CHECKED]
+    x_BF = part.x[:ROWS_CHECKED].flatten(1)
     masked_BC = run.replicas.logits(x_BF, run.replicas.hard_masks(), shared=True)[replica].cpu()
     raw_BF = (x_BF.double() * data.scale + data.mean).float().cpu()
     raw_Bn = raw_BF[:, compacted.inputs]
-    network, _ = load_pruned(folder)
-    in_torch_BC = network(raw_Bn)
-    (in_onnx,) = ReferenceEvaluator(onnx.load(folder / ONNX)).run(["logits"], {"columns": raw_Bn.numpy()})
-    in_onnx_BC = torch.tensor(in_onnx)
+    answers = compacted.network(raw_Bn), logits(model, raw_Bn)
     classes_B = masked_BC.argmax(1)
-    other_B = (in_torch_BC.argmax(1) != classes_B) | (in_onnx_BC.argmax(1) != classes_B)
-    largest = max(float((logits_BC - masked_BC).abs().max()) for logits_BC in (in_torch_BC, in_onnx_BC))
-    return len(x_BF), int(other_B.sum()), largest
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().numpy()
+    other_B = (answers[0].argmax(1) != classes_B) | (answers[1].argmax(1) != classes_B)
+    return len(x_BF), int(other_B.sum()), max(float((logits_BC - masked_BC).abs().max()) for logits_BC in answers)

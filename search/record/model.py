@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data import Dataset, Source
 from search.record import pruned_network
-from search.record.pruned_network import DESCRIPTION, WEIGHTS, PrunedNetwork, origins
+from search.record.pruned_network import COMPUTED, DESCRIPTION, WEIGHTS, PrunedNetwork, origins
 
 NAME, CONTENT = "pruned-network", "content"
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors")
@@ -93,6 +93,8 @@ def _address(study: str, number: int | str) -> str:
 def _write_network(folder: Path, network: PrunedReplica, data: Dataset, impute: str | None) -> str:
     """Writes what `PrunedNetwork` reads; returns the SHA-256 of it."""
     source = _source(data)
+    if other := sorted({layer["type"] for layer in network.layers} - COMPUTED):
+        raise MlflowException(f"the model computes linear layers with NumPy, not {', '.join(other)}: use deeppp export")
     kept = [data.feature_names.index(name) for name in network.inputs]
     description = {
         "inputs": list(network.inputs),

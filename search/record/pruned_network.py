@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 WEIGHTS, DESCRIPTION = "network.safetensors", "network.json"
+COMPUTED = {"linear", "relu", "tanh", "sigmoid"}
 ELEMENT = re.compile(r"(.+)\[(\d+)\]")
 
 

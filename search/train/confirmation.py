@@ -141,6 +141,7 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | str:
     features = len(data.feature_names)
     try:
         compacted = run.network.compact(one_replica(run.replicas, best), torch.zeros(features), torch.ones(features))
+        layers = describe(compacted.network)
     except CompactionError as error:
         return str(error)
     return PrunedReplica(
@@ -149,7 +150,7 @@ def best_network(run: Training, test_R: Sequence[float]) -> PrunedReplica | str:
         validation_accuracy=result["pruned_accuracy"]["per_seed"][best],
         test_accuracy=test_R[best],
         inputs=tuple(data.feature_names[int(i)] for i in compacted.inputs),
-        layers=describe(compacted.network),
+        layers=layers,
         tensors={name: tensor.numpy() for name, tensor in compacted.network.state_dict().items()},
     )
 

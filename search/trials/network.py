@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors.numpy import load_file, save
-from torch import Tensor, nn
+from torch import nn
 
-from pruning_core.compaction import PrunedReplica, rebuild
+from pruning_core.compaction import PrunedReplica, on_raw_columns, rebuild
 from pruning_core.data import Dataset
 
 PLAIN, TENSORS = "network.json", "network.safetensors"
@@ -47,17 +47,10 @@ class RawNetwork(nn.Sequential):
     classes: tuple[str, ...]
 
 
-@torch.no_grad()
 def raw_network(network: PrunedReplica, data: Dataset) -> RawNetwork:
-    """A pruned network with the standardisation of the data folded into its first layer."""
+    """A pruned network with the standardisation of the data in its first layer."""
     layers = rebuild(network.layers, {name: torch.from_numpy(tensor) for name, tensor in network.tensors.items()})
-    first = layers[0]
-    assert isinstance(first, nn.Linear)
     kept = [data.feature_names.index(name) for name in network.inputs]
-    scale, mean = data.scale[kept].cpu(), data.mean[kept].cpu()
-    weight: Tensor = first.weight.double() / scale
-    first.bias.copy_(first.bias.double() - weight @ mean)
-    first.weight.copy_(weight)
-    raw = RawNetwork(*layers).eval()
+    raw = RawNetwork(*on_raw_columns(layers, data.mean[kept].cpu(), data.scale[kept].cpu())).eval()
     raw.columns, raw.classes = network.inputs, data.class_names
     return raw

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.compaction import CompactionError
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.networks import GATED_MLP, GatedMLP, NetworkSpec, Share
@@ -125,6 +124,13 @@ class Picture(nn.Module):
         return self.last(self.channels(torch.relu(self.convolution(x))).flatten(1))
 
 
+class Channels(Picture):
+    """The same for rows of any shape, which can be traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.channels(torch.relu(self.convolution(x))).flatten(1))
+
+
 class FlatPicture(Picture):
     """The same from flat rows."""
 
@@ -163,6 +169,8 @@ def test_a_run_says_how_its_network_is_compacted(data: Dataset) -> None:
     x = data.validation.x
     masked = run.replicas.logits(x, run.replicas.hard_masks(), shared=True)[1]
     torch.testing.assert_close(compacted.network(x[:, compacted.inputs]), masked)
-    other = train(CONFIG, data, [0], FlatPicture, "cpu")
-    with pytest.raises(CompactionError, match="FlatPicture"):
-        other.network.compact(one_replica(other.replicas, 0), zeros, ones)
+    other = train(CONFIG, data, [0], NetworkSpec(Channels, input_shape=(1, 3, 4)), "cpu")
+    compacted = other.network.compact(one_replica(other.replicas, 0), zeros, ones, x)
+    masked = other.replicas.logits(x, other.replicas.hard_masks(), shared=True)[0]
+    torch.testing.assert_close(compacted.network(x), masked)
+    assert compacted.after.multiply_adds == 12 * 9 * 2 + 12 * 2 * 3

@@ -6,9 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from quick_runs import HiddenPruner, start
+from torch import Tensor, nn
 
 from pruning_core.compaction import PrunedReplica
+from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
+from pruning_core.pruner import Pruner
 from search.train.confirmation import FEWEST_SEEDS, best_network, candidates, seeds_per_task
 from search.trials.trial import Trial
 
@@ -41,13 +44,36 @@ def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset
     assert torch.get_num_threads() == 1
 
 
-def test_a_network_that_cannot_be_compacted_says_so_and_does_not_end_the_confirmation(data: Dataset) -> None:
+class Undescribed(nn.Module):
+    """A layer that no description knows, behind the gates."""
+
+    def __init__(self, config: TrialConfig, features: int, classes: int) -> None:
+        super().__init__()
+        self.inputs = Pruner(features, config.keep, config.initial_weight)
+        self.last = nn.Linear(features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(self.last(self.inputs(x))).real
+
+
+def test_neurons_behind_a_normalisation_are_gone_from_what_is_published(data: Dataset) -> None:
     run = start(data, seeds=2, network=HiddenPruner)
+    list(run)
+    network = best_network(run, [0.5, 0.5])
+    assert isinstance(network, PrunedReplica)
+    assert [layer for layer in network.layers if layer["type"] == "linear"] == [
+        {"type": "linear", "inputs": 4, "outputs": 2},
+        {"type": "linear", "inputs": 2, "outputs": 3},
+    ]
+
+
+def test_a_network_that_cannot_be_described_says_so_and_does_not_end_the_confirmation(data: Dataset) -> None:
+    run = start(data, seeds=2, network=Undescribed)
     list(run)
     assert any(epoch is not None for epoch in run.history.result(run.selected())["completion_epoch"])  # type: ignore[attr-defined]
     reason = best_network(run, [0.5, 0.5])
     assert isinstance(reason, str)
-    assert "HiddenPruner cannot be compacted" in reason
+    assert "cannot be described" in reason
 
 
 def test_candidates_are_a_strategy_s_trials_that_did_not_fail_the_best_first() -> None:

@@ -1,0 +1,205 @@
+"""Networks of any shape against the same under the hard mask: equal outputs, smaller layers, and what says so."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from pruning_core.compaction import Compacted, Size, compact, describe, rebuild
+from pruning_core.pruner import Pruner, hard_mask
+
+COLUMNS, PICTURE = 12, (1, 8, 8)
+NOTHING_LEFT = ("nothing but constants", "no input")  # several pruners in a row may close all units
+
+
+def made(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+    """The network with random weights, gates and running statistics."""
+    torch.manual_seed(seed)
+    network = build().eval()
+    for module in network.modules():
+        if isinstance(module, Pruner):
+            nn.init.normal_(module.weight)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    return network
+
+
+@torch.no_grad()
+def compared(network: nn.Module, input_shape: tuple[int, ...] | None = None) -> Compacted:
+    """What came of it, after it has been compared with the hard-masked network, and with what its description gives."""
+    columns = COLUMNS if input_shape is None else 64
+    compacted = compact(network, torch.zeros(columns), torch.ones(columns), input_shape)
+    x_BF = torch.randn(7, columns)
+    answers = compacted.network(x_BF[:, compacted.inputs])
+    for module in network.modules():
+        if isinstance(module, Pruner):
+            module.weight.data = hard_mask(module.weight.data, module.keep)
+    torch.testing.assert_close(answers, network(x_BF.unflatten(1, input_shape or (columns,))), atol=1e-5, rtol=1e-5)
+    if compacted.masked is None or "keeps its size" not in compacted.masked:
+        again = rebuild(json.loads(json.dumps(describe(compacted.network))), compacted.network.state_dict())
+        assert torch.equal(again(x_BF[:, compacted.inputs]), answers)
+    return compacted
+
+
+class Residual(nn.Module):
+    """A branch with normalisation and gates of its own beside a gated trunk."""
+
+    def __init__(self, sum_is_gated: bool = False) -> None:
+        super().__init__()
+        self.inputs = Pruner(COLUMNS, 5)
+        self.first, self.norm, self.trunk = nn.Linear(COLUMNS, 16), nn.BatchNorm1d(16), Pruner(16, 6)
+        self.branch = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Tanh(), Pruner(16, 5, name="branch"))
+        self.sum = Pruner(16, 4) if sum_is_gated else nn.Identity()
+        self.last = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.trunk(torch.relu(self.norm(self.first(self.inputs(x)))))
+        return self.last(torch.sigmoid(self.sum(h + self.branch(h))))
+
+
+class Picture(nn.Module):
+    """Gates on pixels and channels; the closed channels are 0.5 behind the sigmoid, before a padded convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels, self.first = Pruner(64, 40), nn.Conv2d(1, 8, 3, padding=1)
+        self.norm, self.channels = nn.BatchNorm2d(8), Pruner(8, 3, trailing_dims=2)
+        self.second, self.more = nn.Conv2d(8, 8, 3, padding=1), Pruner(8, 5, trailing_dims=2)
+        self.last = nn.Linear(8 * 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pixels(x.flatten(1)).view(x.size(0), 1, 8, 8)
+        h = torch.sigmoid(self.channels(self.norm(self.first(x))))
+        return self.last(nn.functional.max_pool2d(h + self.more(self.second(h)), 2).flatten(1))
+
+
+class Attention(nn.Module):
+    """Every gated column is a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs, self.embed, self.units = Pruner(COLUMNS, 5), nn.Linear(1, 8), Pruner(8, 4)
+        self.norm, self.attention = nn.LayerNorm(8), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.wide, self.neurons, self.last = nn.Linear(8, 12), Pruner(12, 3), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(self.units(self.embed(self.inputs(x).unsqueeze(-1))))
+        h = h + self.attention(h, h, h)[0]
+        return self.last(self.neurons(torch.relu(self.wide(h.mean(1)))))
+
+
+class Undecided(nn.Module):
+    """Asks its values which way to go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs, self.last = Pruner(COLUMNS, 5), nn.Linear(COLUMNS, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.last(self.inputs(x))
+        return h if x.sum() > 0 else 2 * h
+
+
+@pytest.mark.parametrize("sum_is_gated", [False, True])
+def test_both_branches_of_a_sum_lose_what_they_closed(sum_is_gated: bool) -> None:
+    network = made(lambda: Residual(sum_is_gated))
+    compacted = compared(network)
+    kept = {name: set(units) for name, units in compacted.kept.items()}
+    sums = kept["sum"] if sum_is_gated else set(range(16))
+    summed = (kept["trunk"] | kept["branch"]) & sums  # what both closed is 0.5 behind the sigmoid
+    assert compacted.masked is None
+    assert compacted.after.multiply_adds == 5 * 6 + 6 * len(kept["branch"] & sums) + 3 * len(summed)
+    assert compacted.before == Size(12 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3 + 64, 12 * 16 + 16 * 16 + 16 * 3)
+
+
+def test_channels_and_pixels_of_a_picture_are_gone() -> None:
+    compacted = compared(made(Picture), PICTURE)
+    assert compacted.masked is None
+    assert len(compacted.inputs) == 40
+    assert compacted.inputs.tolist() == compacted.kept["pixels"]
+    both = len(set(compacted.kept["channels"]) | set(compacted.kept["more"]))
+    assert compacted.after.multiply_adds == 64 * 9 * 3 + 64 * 9 * 3 * 5 + 3 * 16 * both
+
+
+def test_what_cannot_lose_units_is_named_and_the_rest_is_smaller() -> None:
+    compacted = compared(made(Attention))
+    assert compacted.masked is not None
+    assert "norm (LayerNorm)" in compacted.masked
+    assert compacted.after.multiply_adds < compacted.before.multiply_adds
+    assert compacted.before.multiply_adds == 12 * 8 + 12 * 8 * 32 + 2 * 12 * 12 * 8 + 8 * 12 + 12 * 3
+
+
+def test_a_network_that_nobody_can_trace_keeps_its_size_on_fewer_columns() -> None:
+    compacted = compared(made(Undecided).double().float())
+    assert compacted.masked is not None
+    assert "torch.fx cannot trace Undecided" in compacted.masked
+    assert compacted.inputs.tolist() == compacted.kept["inputs"]
+    assert compacted.before.multiply_adds == compacted.after.multiply_adds == 36
+
+
+def piece(units: int, kind: str, keep: int) -> list[nn.Module]:
+    pieces: dict[str, Callable[[], nn.Module]] = {
+        "gates": lambda: Pruner(units, min(keep, units - 1)),
+        "norm": lambda: nn.BatchNorm1d(units),
+        "relu": nn.ReLU,
+        "tanh": nn.Tanh,
+        "gelu": nn.GELU,
+        "dropout": nn.Dropout,
+        "layer norm": lambda: nn.LayerNorm(units),
+    }
+    return [pieces[kind]()]
+
+
+KINDS = st.sampled_from(["gates", "norm", "relu", "tanh", "gelu", "dropout", "layer norm"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(2, 9), st.lists(KINDS, max_size=4)), max_size=3),
+    st.integers(1, 4),
+    st.integers(0, 9),
+)
+def test_layers_in_any_order_answer_the_same(blocks: list[tuple[int, list[str]]], keep: int, seed: int) -> None:
+    def build() -> nn.Module:
+        layers: list[nn.Module] = [Pruner(COLUMNS, 5)]
+        units = COLUMNS
+        for wide, kinds in blocks:
+            layers += [nn.Linear(units, wide), *(m for kind in kinds for m in piece(wide, kind, keep))]
+            units = wide
+        return nn.Sequential(*layers, nn.Linear(units, 3))
+
+    masked = compared(made(build, seed)).masked or ""
+    assert "keeps its size" not in masked or any(words in masked for words in NOTHING_LEFT)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.sampled_from(["gates", "norm", "relu", "sigmoid", "pool", "conv"]), max_size=6),
+    st.integers(0, 1), st.booleans(), st.integers(0, 9),
+)  # fmt: skip
+def test_convolutions_in_any_order_answer_the_same(kinds: list[str], padding: int, pixels: bool, seed: int) -> None:
+    def build() -> nn.Module:
+        pieces: dict[str, Callable[[], nn.Module]] = {
+            "gates": lambda: Pruner(4, 2, trailing_dims=2),
+            "norm": lambda: nn.BatchNorm2d(4),
+            "relu": nn.ReLU,
+            "sigmoid": nn.Sigmoid,
+            "pool": lambda: nn.MaxPool2d(2, ceil_mode=True),
+            "conv": lambda: nn.Conv2d(4, 4, 3, padding=1),
+        }
+        first: list[nn.Module] = [nn.Flatten(), Pruner(64, 20), nn.Unflatten(1, PICTURE)] if pixels else []
+        layers = [*first, nn.Conv2d(1, 4, 3, padding=padding), *(pieces[kind]() for kind in kinds)]
+        units = nn.Sequential(*layers).eval()(torch.zeros(1, *PICTURE)).numel()
+        return nn.Sequential(*layers, nn.Flatten(), Pruner(units, 3), nn.Linear(units, 3))
+
+    masked = compared(made(build, seed), PICTURE).masked or ""
+    assert "keeps its size" not in masked or any(words in masked for words in NOTHING_LEFT)
