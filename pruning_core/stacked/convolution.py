@@ -1,8 +1,8 @@
 """Convolutions and pooling of R networks at once, on (R, C, L, B) or (R, C, H, W, B). Legend as in `layers.py`.
 
-A convolution is one product of matrices: the patches under the kernel are copied side by side, (R, C K, P B), for K
-places of the kernel and P of the output. That is faster than torch's grouped convolution of few channels, and its
-gradient with respect to the weights by far.
+A convolution is a product of matrices: the patches under the kernel are copied side by side, (R, C K, P B), for K parts
+of the kernel and P places of the output, in pieces that stay in a core's cache. Of few channels that is three times as
+fast as torch's grouped convolution with its gradients, of thirty-two about as fast; the patches are not kept.
 """
 
 import math
@@ -17,7 +17,9 @@ from torch.nn import functional
 
 from pruning_core.stacked.layers import Gradients, Layer, LayerBackward, all_aligned, gates_of
 
+CACHED_NUMBERS = 2**18  # of patches in a piece: a megabyte
 Sides = tuple[tuple[int, int], ...]
+Piece = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,29 @@ class Window:
         lines = zip(padded, self.kernel, self.stride, self.dilation, strict=True)
         return [(size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, dilation in lines]
 
-    def gathered(self, to_patches: Tensor, padded: torch.Size) -> Tensor:
-        """The gradient of the padded input from that of its patches: the sum over the kernel's parts."""
-        to_padded = to_patches.new_zeros(padded)
-        views = self.patches(to_padded)
+    def pieces(self, patches: Tensor) -> list[Piece]:
+        """Parts of the patches that stay in a core's cache: of several replicas, or lines of places of one."""
+        numbers = patches[0].numel()
+        replicas, lines = patches.shape[0], patches.shape[2 + len(self.kernel)]
+        replicas_at_once = max(1, CACHED_NUMBERS // numbers)
+        lines_at_once = lines if numbers <= CACHED_NUMBERS else max(1, lines * CACHED_NUMBERS // numbers)
+        return [
+            (slice(replica, replica + replicas_at_once), slice(line, line + lines_at_once))
+            for replica in range(0, replicas, replicas_at_once)
+            for line in range(0, lines, lines_at_once)
+        ]
+
+    def piece(self, patches: Tensor, piece: Piece) -> Tensor:
+        """A part of the patches, (R, C, kernel..., places..., B): a view."""
+        replicas, lines = piece
+        return patches[(replicas, *(slice(None),) * (1 + len(self.kernel)), lines)]
+
+    def gather(self, to_patches: Tensor, to_padded: Tensor, piece: Piece) -> None:
+        """Adds the gradient of a part of the patches to that of the padded input."""
+        views = self.piece(self.patches(to_padded), piece)
         for part in product(*(range(size) for size in self.kernel)):
             of_part: tuple[slice | int, ...] = (slice(None), slice(None), *part)
             views[of_part].add_(to_patches[of_part])
-        return to_padded
 
 
 @dataclass(frozen=True)
@@ -94,33 +111,38 @@ class Convolution(Layer):
         if self.pruner is not None:
             gates_RC = gates_of(tensors, self.pruner, x.dtype)
             weight = weight * self._per_channel(gates_RC)
-        weight_ROK = weight.flatten(2)
-        padded = self.window.padded(x)
-        patches = self.window.patches(padded)
-        of_padded, of_patches, places = padded.shape, patches.shape, patches.shape[2 + len(self.window.kernel) :]
-        patches_RKP = patches.contiguous().view(len(x), weight_ROK.shape[2], -1)  # `reshape` alone may overlap
-        if self.bias is None:
-            y_ROP = torch.bmm(weight_ROK, patches_RKP)
-        else:
-            y_ROP = torch.baddbmm(tensors[self.bias].unsqueeze(2), weight_ROK, patches_RKP)
+        window, weight_ROK, padded = self.window, weight.flatten(2), self.window.padded(x)
+        bias = None if self.bias is None else tensors[self.bias].unsqueeze(2)
+        patches = window.patches(padded)
+        y = x.new_empty(len(x), weight.shape[1], *patches.shape[2 + len(window.kernel) :])
+        for piece in window.pieces(patches):
+            out_ROP, patches_RKP = y[piece[0], :, piece[1]].flatten(2), _columns(window.piece(patches, piece))
+            if bias is None:
+                torch.bmm(weight_ROK[piece[0]], patches_RKP, out=out_ROP)
+            else:
+                torch.baddbmm(bias[piece[0]], weight_ROK[piece[0]], patches_RKP, out=out_ROP)
 
         def backward(to_y: Tensor) -> tuple[Tensor | None, Gradients]:
-            to_y_ROP, to_x = to_y.reshape(y_ROP.shape), None
-            to_weight = torch.bmm(to_y_ROP, patches_RKP.mT).view(weight.shape)
+            to_y, to_weight_ROK = to_y.reshape(y.shape), torch.zeros_like(weight_ROK)
+            to_padded = torch.zeros_like(padded) if self.to_input else None
+            for piece in window.pieces(patches):
+                part, to_part_ROP = window.piece(patches, piece), to_y[piece[0], :, piece[1]].flatten(2)
+                to_weight_ROK[piece[0]].add_(torch.bmm(to_part_ROP, _columns(part).mT))
+                if to_padded is not None:
+                    to_patches = torch.bmm(weight_ROK[piece[0]].mT, to_part_ROP).view(part.shape)
+                    window.gather(to_patches, to_padded, piece)
+            to_weight = to_weight_ROK.view(weight.shape)
             gradients = {self.weight: to_weight}
             if self.bias is not None:
-                gradients[self.bias] = to_y_ROP.sum(2)
-            if self.to_input:
-                to_patches = torch.bmm(weight_ROK.mT, to_y_ROP).view(of_patches)
-                to_x = self.window.inside(self.window.gathered(to_patches, of_padded))
+                gradients[self.bias] = to_y.flatten(2).sum(2)
             if self.pruner is not None and gates_RC is not None:
                 if tensors[self.pruner].requires_grad:
                     others = [1, *range(3, weight.dim())]
                     gradients[self.pruner] = (weight * to_weight).sum(others) * (1 - gates_RC)
                 to_weight.mul_(self._per_channel(gates_RC))
-            return to_x, gradients
+            return (None if to_padded is None else window.inside(to_padded)), gradients
 
-        return y_ROP.view(len(x), -1, *places), backward
+        return y, backward
 
     def _per_channel(self, gates_RC: Tensor) -> Tensor:
         return gates_RC.view(len(gates_RC), 1, -1, *(1,) * len(self.window.kernel))
@@ -129,7 +151,14 @@ class Convolution(Layer):
         inputs, outputs = self.channels
         padded = tuple(size + sum(sides) for size, sides in zip(rows[1:], self.window.padding, strict=True))
         places, patch = math.prod(self.window.places(padded)), inputs * math.prod(self.window.kernel)
-        return all_aligned(replicas, outputs * patch, patch * places * batch, outputs * places * batch)
+        own = replicas, outputs * patch, outputs * places * batch
+        return all_aligned(*own) and all_aligned(1, patch * places * batch)  # any may be the first of a piece
+
+
+def _columns(patches: Tensor) -> Tensor:
+    """Patches, (R, C, kernel..., places..., B), as matrices, (R, C K, P B). A mere reshape may overlap in memory."""
+    channels_and_kernel = 1 + (patches.dim() - 3) // 2
+    return patches.contiguous().flatten(1, channels_and_kernel).flatten(2)
 
 
 def paddings(convolution: nn.Conv1d | nn.Conv2d) -> Sides:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, zeros_like
+import torch
+from torch import Tensor
 
 from pruning_core.stacked.layers import Gradients, Layer, LayerBackward
 
@@ -38,6 +39,7 @@ class StackedLayers:
         self.steps = list(steps)
         self.unused = list(unused)
 
+    @torch.no_grad()
     def forward(
         self, tensors: Mapping[str, Tensor], x: Tensor, differentiate: bool
     ) -> tuple[Tensor, Callable[[Tensor], Gradients]]:
@@ -62,11 +64,11 @@ class StackedLayers:
 
         def all_backward(to_logits_RBC: Tensor) -> Gradients:
             to_values = {len(done): to_logits_RBC.mT}
-            gradients: Gradients = {name: zeros_like(tensors[name]) for name in self.unused}
+            gradients: Gradients = {name: torch.zeros_like(tensors[name]) for name in self.unused}
             while done:
                 step, number, backward = done.pop()
                 if number not in to_values:  # nothing follows from its output
-                    gradients |= {name: zeros_like(tensors[name]) for name in step.layer.trains} | gradients
+                    gradients |= {name: torch.zeros_like(tensors[name]) for name in step.layer.trains} | gradients
                     continue
                 to_input, found = backward(to_values.pop(number))
                 for name, gradient in found.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.many_trials import TINY
+from benchmarks.networks import NETWORKS, seconds_per_epoch
 from benchmarks.throughput import search
 from benchmarks.timed_search import timed_parts
 
@@ -39,6 +40,12 @@ def run(code: str, *arguments: object) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_own_networks_are_timed_beside_the_built_in_one_and_vmap() -> None:
+    seconds = seconds_per_epoch(replicas=1, turns=1)
+    assert seconds.keys() == {"built-in", *NETWORKS, *(f"vmap: {name}" for name in NETWORKS)}
+    assert all(len(of_network) == 1 and of_network[0] > 0 for of_network in seconds.values())
 
 
 def test_gpu_benchmark_needs_nothing_but_pytorch() -> None:

@@ -202,6 +202,16 @@ def test_any_chain_of_layers_equals_vmap_and_autograd(modules: list[nn.Module]) 
     assert_same(lambda: nn.Sequential(*copy.deepcopy(modules)))
 
 
+@pytest.mark.parametrize("name", ["convolution of flat rows", "pictures", "residual convolutions"])
+@pytest.mark.parametrize("numbers", [50, 700])
+def test_convolutions_in_pieces_equal_vmap_and_autograd(
+    name: str, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of lines of one replica, and of several replicas."""
+    monkeypatch.setattr("pruning_core.stacked.convolution.CACHED_NUMBERS", numbers)
+    assert_same(*NETWORKS[name])
+
+
 def test_the_built_in_network_written_by_a_user_trains_to_the_same_last_bit(data: Dataset) -> None:
     def written(config: TrialConfig, features: int, classes: int) -> nn.Module:
         return nn.Sequential(Pruner(features, config.keep), nn.Linear(features, 16), nn.ReLU(), nn.Linear(16, classes))
