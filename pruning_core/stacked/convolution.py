@@ -2,7 +2,7 @@
 
 A convolution is a product of matrices: the patches under the kernel are copied side by side, (R, C K, P B), for K parts
 of the kernel and P places of the output, in pieces that stay in a core's cache. Of few channels that is three times as
-fast as torch's grouped convolution with its gradients, of thirty-two about as fast; the patches are not kept.
+fast as torch's grouped convolution with its gradients, of thirty-two about as fast.
 """
 
 import math
@@ -18,6 +18,7 @@ from torch.nn import functional
 from pruning_core.stacked.layers import Gradients, Layer, LayerBackward, all_aligned, gates_of
 
 CACHED_NUMBERS = 2**18  # of patches in a piece: a megabyte
+KEPT_NUMBERS = 2**20  # of patches that are kept for the gradients; more are copied together again
 Sides = tuple[tuple[int, int], ...]
 Piece = tuple[slice, slice]
 
@@ -115,8 +116,11 @@ class Convolution(Layer):
         bias = None if self.bias is None else tensors[self.bias].unsqueeze(2)
         patches = window.patches(padded)
         y = x.new_empty(len(x), weight.shape[1], *patches.shape[2 + len(window.kernel) :])
-        for piece in window.pieces(patches):
+        kept: dict[int, Tensor] = {}
+        for i, piece in enumerate(window.pieces(patches)):
             out_ROP, patches_RKP = y[piece[0], :, piece[1]].flatten(2), _columns(window.piece(patches, piece))
+            if differentiate and patches.numel() <= KEPT_NUMBERS:
+                kept[i] = patches_RKP
             if bias is None:
                 torch.bmm(weight_ROK[piece[0]], patches_RKP, out=out_ROP)
             else:
@@ -125,9 +129,10 @@ class Convolution(Layer):
         def backward(to_y: Tensor) -> tuple[Tensor | None, Gradients]:
             to_y, to_weight_ROK = to_y.reshape(y.shape), torch.zeros_like(weight_ROK)
             to_padded = torch.zeros_like(padded) if self.to_input else None
-            for piece in window.pieces(patches):
+            for i, piece in enumerate(window.pieces(patches)):
                 part, to_part_ROP = window.piece(patches, piece), to_y[piece[0], :, piece[1]].flatten(2)
-                to_weight_ROK[piece[0]].add_(torch.bmm(to_part_ROP, _columns(part).mT))
+                patches_RKP = kept[i] if i in kept else _columns(part)
+                to_weight_ROK[piece[0]].add_(torch.bmm(to_part_ROP, patches_RKP.mT))
                 if to_padded is not None:
                     to_patches = torch.bmm(weight_ROK[piece[0]].mT, to_part_ROP).view(part.shape)
                     window.gather(to_patches, to_padded, piece)

@@ -209,6 +209,7 @@ def test_convolutions_in_pieces_equal_vmap_and_autograd(
 ) -> None:
     """Of lines of one replica, and of several replicas."""
     monkeypatch.setattr("pruning_core.stacked.convolution.CACHED_NUMBERS", numbers)
+    monkeypatch.setattr("pruning_core.stacked.convolution.KEPT_NUMBERS", numbers)
     assert_same(*NETWORKS[name])
 
 
