@@ -2,8 +2,8 @@
 
 Any `nn.Module` with `Pruner` layers works: `torch.func.stack_module_state` stacks the parameters of R of them,
 `vmap` over `functional_call` runs them side by side, unless the network's class offers a `stacked_forward` that does so
-faster. Each replica draws its random numbers from its own generator, so that it does not depend on its neighbours (but
-for rounding).
+faster, or all its layers are known (see `stacked`). Each replica draws its random numbers from its own generator, so
+that it does not depend on its neighbours (but for rounding).
 """
 
 import copy
