@@ -245,7 +245,12 @@ class _Run:
             over = [trial for trial in ledger.trials if trial.ending]
             folder = search_folder(self.places.output, ledger.label)
             kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
-            Trials(self.study, ledger, self.data, self.places.output, recorder, kept).train()
+            hours = self.study.search.hours
+            until = None if hours is None else self.started + 3600 * hours
+            if Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
+                reached = f"{len(ledger.trials)} of {budget(self.study)} trials"
+                result["ended_early"] = f"stopped after {reached}: the hours are used up"
+                self.watcher.warn(result["ended_early"])
             result |= self._confirm(ledger, kept)
             ending = "finished"
         except KeyboardInterrupt:

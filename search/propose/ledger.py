@@ -183,7 +183,7 @@ def _essence(study: Study, data: Dataset) -> dict[str, Any]:
     """What must be the same when a search is resumed: not its length, its resources, nor where its data lie."""
     resolved = study.model_dump(mode="json")
     del resolved["resources"], resolved["data"]["source"]
-    del resolved["search"]["trials"], resolved["search"]["max_failures"]
+    del resolved["search"]["trials"], resolved["search"]["hours"], resolved["search"]["max_failures"]
     return resolved | {"data fingerprint": data.fingerprint}
 
 

@@ -19,6 +19,7 @@ from search.study import Study
 from search.study.objectives import SPEED
 from search.study.samplers import SAMPLERS
 from search.trials.order import Order, Report, Terms
+from search.trials.pace import Pace
 
 
 class Proposer:
@@ -32,15 +33,17 @@ class Proposer:
         study: the study file.
         ledger: the search's trials. What it has running was left behind, and is ordered first.
         terms: of every order.
+        pace: says whether there is time for another trial.
 
     Attributes:
         running: the trials on their way, by number: their twins in the memory of their optimiser.
     """
 
-    def __init__(self, study: Study, ledger: Ledger, terms: Terms) -> None:
+    def __init__(self, study: Study, ledger: Ledger, terms: Terms, pace: Pace | None = None) -> None:
         self.study = study
         self.ledger = ledger
         self.terms = terms
+        self.pace = pace or Pace(until=None)
         points = first_points(study)
         self.points = Counter(study.arm(point) for point in points)
         self.budget = budget(study)
@@ -63,7 +66,7 @@ class Proposer:
         if self.orphans:
             orphan = self.orphans.popleft()
             return self._order(orphan.number, orphan.params)
-        if not self.left():
+        if not self.left() or not self.pace.may_begin(len(self.running)):
             return None
         arm = min(self.open_arms(), key=lambda a: self.created[a])
         proposal = self.optimisers[arm].ask()
@@ -79,8 +82,8 @@ class Proposer:
         return [arm for arm in self.study.arms if self.created[arm] < self.points[arm]]
 
     def left(self) -> int:
-        """How many trials are still to be proposed."""
-        return max(0, self.budget - sum(self.created.values()))
+        """How many trials are still to be proposed; none once the hours are used up."""
+        return 0 if self.pace.used_up else max(0, self.budget - sum(self.created.values()))
 
     def _order(self, number: int, values: dict[str, Any]) -> Order:
         return Order(number, self.study.trial_config(values).model_dump_json(), self.terms)

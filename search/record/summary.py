@@ -208,14 +208,15 @@ def search_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def search_tags(result: Mapping[str, Any]) -> dict[str, str]:
-    """The winner, the best trial of each strategy, and the address of the model."""
+    """The winner, the best trial of each strategy, the address of the model, and why the search ended early if so."""
     tags = {
         f"best.{name}{f'.n{keep}' if keep else ''}": describe_best(entry)
         for keep, part in by_keep(result).items()
         for name, entry in (part.get("strategies") or {}).items()
     }
     model = {"model": result["model"]["uri"]} if result.get("model") else {}
-    return tags | model | {"winner": str(result.get("winner") or "none")}
+    early = {"ended_early": result["ended_early"]} if result.get("ended_early") else {}
+    return tags | model | early | {"winner": str(result.get("winner") or "none")}
 
 
 def best_marks(result: Mapping[str, Any]) -> dict[int, str]:

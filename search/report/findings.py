@@ -78,7 +78,8 @@ def _extent(search: SearchRecord, inputs: int | None) -> str:
         what = f"to prune a network on {data_name(data)}"
     compete = f"{listing(search.strategies)} {'compete' if len(search.strategies) > 1 else 'is tuned'}"
     if search.finished:
-        return f"In {count(over, 'trial')}, {compete} {what}."
+        early = search.result.get("ended_early")
+        return f"In {count(over, 'trial')}, {compete} {what}." + (f" The search {early}." if early else "")
     planned = search.study["search"].get("trials")
     of = f" of {planned:,} planned" if planned else ""
     is_over = f"{count(over, 'trial')}{of} {'is' if over == 1 else 'are'} over"

@@ -181,6 +181,9 @@ class Search(Section):
         "hopeless", description="which trials are stopped before their end"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler, not of the trials")
+    hours: float | None = Field(
+        None, gt=0, description="a budget of wall time: no trial is begun that cannot end, and be confirmed, in it"
+    )
     max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
 
     @field_validator("objective", mode="before")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ from search.train.trainable import prune
 from search.trials.checkpoint import search_folder, trial_folder
 from search.trials.kept import KeptNetworks
 from search.trials.order import Report, Terms
+from search.trials.pace import Pace, confirmation_trials
 
 WORKER_FAULTS = 3
 SECONDS_BETWEEN_REPORTS = 5
@@ -69,6 +71,7 @@ class Trials:
         output: the folder of the results.
         listener: is told about them.
         kept: which of those that are over keep their networks.
+        until: when the search, its confirmation included, must be over, in seconds of `time.monotonic`; None for any.
     """
 
     study: Study
@@ -77,14 +80,15 @@ class Trials:
     output: Path
     listener: Listener
     kept: KeptNetworks
+    until: float | None = None
 
     @property
     def folder(self) -> Path:
         """Of the search; trial k lies in `trial_0000k`."""
         return search_folder(self.output, self.ledger.label)
 
-    def train(self) -> None:
-        """Trains all that are still to be trained.
+    def train(self) -> bool:
+        """Trains all that are still to be trained; returns whether these are fewer because the hours are used up.
 
         Tune itself takes a trial up again when its worker dies in training. What it leaves behind, such as a trial
         whose reused worker died just before it began, is run again at the end, from its checkpoint; only a trial that
@@ -97,18 +101,27 @@ class Trials:
         halt = _Halt(self)
         halt.check()
         kit = pack(self.data.without_test(), self.study)  # once: Tune never lets go of it
+        terms = self._terms()
+        pace = self._pace(terms)
         for _ in range(1 + WORKER_FAULTS):
-            proposer = Proposer(self.study, self.ledger, self._terms())
+            proposer = Proposer(self.study, self.ledger, terms, pace)
             lost = self._train_once(proposer, halt, kit)
             halt.check()
             if set(proposer.running) - set(lost) or proposer.left():
                 raise KeyboardInterrupt
             if not lost:
-                return
+                return pace.used_up
         for number, error in lost.items():
             proposer.give_up(number, f"its worker died again and again: {error}")
             self.listener.ended(number)
         halt.check()
+        return pace.used_up
+
+    def _pace(self, terms: Terms) -> Pace:
+        study = self.study
+        arms, seeds, fresh_seeds = len(study.arms), study.training.seeds, study.search.confirm_seeds
+        confirmed = partial(confirmation_trials, arms=arms, seeds=seeds, fresh_seeds=fresh_seeds)
+        return Pace(self.until, slots(study.resources) * terms.together, confirmed)
 
     def _terms(self) -> Terms:
         study, resources = self.study, self.study.resources
@@ -140,7 +153,7 @@ class Trials:
                 max_failures=WORKER_FAULTS,
                 reuse_actors=True,
                 raise_on_failed_trial=False,
-                callbacks=[_Listening(self.listener, self.ledger, self.kept), halt],
+                callbacks=[_Listening(self.listener, self.ledger, self.kept), _Pacing(proposer.pace), halt],
                 trial_dirname_creator=_folder_name,
                 trial_name_creator=_folder_name,
                 verbose=0,
@@ -223,6 +236,20 @@ class _Listening(Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Tune does not take the trial up again; the next run of Tune will."""
         self.listener.lost(trial.config["number"])
+
+
+class _Pacing(Callback):
+    """Tune's side of a `Pace`."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.pace.started(trial.config["number"])
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """A trial came to its end or was stopped."""
+        self.pace.ended(trial.config["number"])
 
 
 class _Halt(Callback):

@@ -83,3 +83,14 @@ def test_a_study_from_python_is_checked_like_a_file(data: Dataset, tmp_path: Pat
     with pytest.raises(DataError, match=r"data\.keep = 4 must lie in 1 \.\.\. 1"):
         run_study(STUDY, few, output=tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_search_that_runs_out_of_hours_ends_with_a_confirmed_winner(tmp_path: Path, data: Dataset) -> None:
+    search = {**STUDY["search"], "trials": 10_000, "hours": 0.01}  # type: ignore[dict-item]
+    result = run_study({**STUDY, "search": search}, data, output=tmp_path, progress=False)
+    reached = len(result.trials)
+    assert result.json["ended_early"] == f"stopped after {reached} of 10000 trials: the hours are used up"
+    assert result.winner == "stepped"
+    assert result.strategies["stepped"]["outcome"]["complete"] == 1
+    assert "The search stopped after" in result.report().read_text()
