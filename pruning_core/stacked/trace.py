@@ -35,7 +35,7 @@ def stacked_layers(network: nn.Module, row: Tensor) -> StackedLayers | None:
     """The steps that compute R networks of one kind; None where the network holds what is not known here.
 
     Args:
-        network: one of them, in training mode.
+        network: one of them.
         row: any row as the network takes it; only its shape and type count.
     """
     try:
@@ -50,14 +50,15 @@ def _graph(network: nn.Module) -> fx.Graph:
     # torch keeps the hooks of a module nowhere else.
     if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in network.modules()):
         raise UnknownLayerError
+    mode = network.training
     try:
-        graph = _Tracer().trace(network)
+        graph = _Tracer().trace(network.train())
         network.eval()
         in_evaluation = _Tracer().trace(network)
     except Exception as error:  # a forward may do anything with what is no tensor
         raise UnknownLayerError from error
     finally:
-        network.train()
+        network.train(mode)
     if str(graph) != str(in_evaluation):
         raise UnknownLayerError
     return graph
@@ -81,6 +82,7 @@ class _ShapeFollower(fx.Interpreter):
 def _shapes(network: nn.Module, graph: fx.Graph, row: Tensor) -> Shapes:
     """The shape of a row of each value that is a tensor with a row for each of the batch."""
     batch = torch.zeros(ROWS, *row.shape, dtype=row.dtype)
+    mode = network.training
     network.eval()
     try:
         follower = _ShapeFollower(fx.GraphModule(network, graph))
@@ -88,7 +90,7 @@ def _shapes(network: nn.Module, graph: fx.Graph, row: Tensor) -> Shapes:
     except Exception as error:  # whatever a layer says of a shape that it cannot take
         raise UnknownLayerError from error
     finally:
-        network.train()
+        network.train(mode)
     return follower.rows
 
 

@@ -212,7 +212,9 @@ def _compare(model: onnx.ModelProto, run: Training, replica: int, compacted: Com
     """Compares the network and its ONNX model with the masked network, on raw rows of the validation part."""
     part, data = run.data.validation, run.data
     x_BF = part.x[:ROWS_CHECKED].flatten(1)
+    run.replicas.network.eval()
     masked_BC = run.replicas.logits(x_BF, run.replicas.hard_masks(), shared=True)[replica].cpu()
+    run.replicas.network.train()
     raw_BF = (x_BF.double() * data.scale + data.mean).float().cpu()
     raw_Bn = raw_BF[:, compacted.inputs]
     answers = compacted.network(raw_Bn), logits(model, raw_Bn)
