@@ -1,7 +1,8 @@
 """The winner's pruned network as an MLflow model, registered under the study's name.
 
-Its folder holds safetensors, JSON and `pruned_network.py`, so that loading it unpickles nothing. It takes the columns
-of the data as they are there and gives class labels.
+Its folder holds safetensors, JSON and `pruned_network.py`, and ONNX where not all layers are linear ones with simple
+activations, so that loading it unpickles nothing. It takes the columns of the data as they are there and gives class
+labels.
 """
 
 import hashlib
@@ -26,7 +27,9 @@ from safetensors.numpy import save_file
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data import Dataset, Source
 from search.record import pruned_network
-from search.record.pruned_network import COMPUTED, DESCRIPTION, WEIGHTS, PrunedNetwork, origins
+from search.record.onnx_file import standardised_graph
+from search.record.pruned_network import COMPUTED, DESCRIPTION, GRAPH, WEIGHTS, PrunedNetwork, origins
+from search.study import StudyError
 
 NAME, CONTENT = "pruned-network", "content"
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors")
@@ -93,8 +96,6 @@ def _address(study: str, number: int | str) -> str:
 def _write_network(folder: Path, network: PrunedReplica, data: Dataset, impute: str | None) -> str:
     """Writes what `PrunedNetwork` reads; returns the SHA-256 of it."""
     source = _source(data)
-    if other := sorted({layer["type"] for layer in network.layers} - COMPUTED):
-        raise MlflowException(f"the model computes linear layers with NumPy, not {', '.join(other)}: use deeppp export")
     kept = [data.feature_names.index(name) for name in network.inputs]
     description = {
         "inputs": list(network.inputs),
@@ -112,11 +113,17 @@ def _write_network(folder: Path, network: PrunedReplica, data: Dataset, impute: 
     text = json.dumps(description, indent=1, ensure_ascii=False)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in network.tensors.items()}, folder / WEIGHTS)
+    if not {layer["type"] for layer in network.layers} <= COMPUTED:
+        try:
+            (folder / GRAPH).write_bytes(standardised_graph(network))
+        except StudyError as error:
+            raise MlflowException(str(error)) from None
     return hashlib.sha256((folder / WEIGHTS).read_bytes() + text.encode()).hexdigest()
 
 
 def _write_model(folder: Path, network: Path, data: Dataset, model: Model) -> None:
     source, loaded = _source(data), PrunedNetwork(network)
+    packages = [*REQUIREMENTS, *(["onnxruntime"] if (network / GRAPH).exists() else [])]
     example = _example(source)
     assert len(loaded.predict(example)) == len(example)
     mlflow.pyfunc.save_model(
@@ -127,7 +134,7 @@ def _write_model(folder: Path, network: Path, data: Dataset, model: Model) -> No
         mlflow_model=model,
         signature=_signature(source, loaded.description),
         input_example=example,
-        pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+        pip_requirements=[f"{package}=={version(package)}" for package in packages],
     )
 
 

@@ -10,6 +10,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
+from pruning_core.compaction import PrunedReplica, rebuild
 from search.study import StudyError
 
 OPERATORS: dict[type[nn.Module], str] = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.Sigmoid: "Sigmoid"}
@@ -47,6 +49,18 @@ def onnx_model(network: nn.Sequential, description: Mapping[str, Any]) -> onnx.M
     helper.set_model_props(model, {name: json.dumps(value) for name, value in description.items()})
     onnx.checker.check_model(model)
     return model
+
+
+def standardised_graph(network: PrunedReplica) -> bytes:
+    """A network of any layers as an ONNX file: input `columns`, standardised, output `logits`.
+
+    Raises:
+        StudyError: onnxscript or onnxruntime is not installed.
+    """
+    if find_spec("onnxruntime") is None:
+        raise StudyError("a model of this network needs onnxruntime: pip install 'deeppp[onnx]'")
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in network.tensors.items()}
+    return _exported(rebuild(network.layers, tensors).eval(), len(network.inputs)).SerializeToString()
 
 
 def _chain(network: nn.Sequential, description: Mapping[str, Any]) -> onnx.ModelProto:

@@ -1,6 +1,7 @@
 """The pruned network as MLflow loads it: a copy of this file lies in the `code` folder of every registered model.
 
-It needs NumPy, pandas and safetensors, and nothing of deepPP, PyTorch or pickle.
+It needs NumPy, pandas and safetensors, or ONNX Runtime where not all layers are linear ones with simple activations,
+and nothing of deepPP, PyTorch or pickle.
 """
 
 import json
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-WEIGHTS, DESCRIPTION = "network.safetensors", "network.json"
+WEIGHTS, DESCRIPTION, GRAPH = "network.safetensors", "network.json", "network.onnx"
 COMPUTED = {"linear", "relu", "tanh", "sigmoid"}
 ELEMENT = re.compile(r"(.+)\[(\d+)\]")
 
@@ -40,6 +41,7 @@ class PrunedNetwork:
     def __init__(self, folder: Path) -> None:
         self.description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         self.tensors = load_file(folder / WEIGHTS)
+        self.graph = _session(folder / GRAPH) if (folder / GRAPH).exists() else None
         self.classes = np.array(self.description["classes"])
 
     def predict(self, model_input: "pd.DataFrame | NDArray[Any]", params: dict[str, Any] | None = None) -> NDArray[Any]:
@@ -66,6 +68,9 @@ class PrunedNetwork:
             gaps = np.flatnonzero(gaps_Bn.any(axis=0))
             raise ValueError(f"values are missing in {', '.join(self._names[i] for i in gaps)}")
         x = ((raw_Bn - self.description["mean"]) / self.description["scale"]).astype(np.float32)
+        if self.graph is not None:
+            computed: NDArray[np.float32] = self.graph.run(["logits"], {"columns": x})[0]
+            return computed
         for i, layer in enumerate(self.description["layers"]):
             match layer["type"]:
                 case "linear":
@@ -97,6 +102,12 @@ class PrunedNetwork:
                 f"in their order, and have the shape {rows.shape}"
             )
         return rows[:, [columns.index(name) for name in self._names]]
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def _find(frame: pd.DataFrame, name: str) -> NDArray[np.float64] | None:

@@ -23,6 +23,7 @@ from optuna.trial import create_trial
 from small_models import trained
 from small_search import SmallSearch, small_search
 
+from pruning_core.convolution import convolutional
 from pruning_core.data import Dataset, load_dataset
 from search.propose.ledger import Ledger
 from search.propose.storage import open_storage
@@ -94,6 +95,28 @@ def test_the_winner_of_a_search_is_registered_and_as_accurate_as_stated(
     assert list(model.input_example.columns) == list(frame.columns[:-1])
     with pytest.raises(MlflowException, match="missing inputs"):
         model.predict(frame.drop(columns=best["selected"][0]))
+
+
+@pytest.mark.slow
+def test_a_network_with_convolutions_is_computed_by_onnx(tracking: Tracking, tmp_path: Path, load: Load) -> None:
+    from sklearn.datasets import load_digits
+
+    data = load_dataset("digits", folder=Path(), constant=True)
+    network = trained(data, keep=24, network=convolutional((1, 8, 8)))
+    stated = tracking.log_model(0, network, data, None)
+    digits = load_digits()
+    rows = raw_test_rows(data, digits.data)
+    model = load(tmp_path, stated["uri"])
+    right = np.mean(model.predict(digits.data[rows]) == digits.target[rows])
+    assert right == pytest.approx(network.test_accuracy, abs=0.004)
+    assert any(requirement.startswith("onnxruntime==") for requirement in requirements(tmp_path, stated["uri"]))
+
+
+def requirements(output: Path, address: str) -> list[str]:
+    client = MlflowClient(f"sqlite:///{output / 'mlflow.db'}")
+    _, name, number = address.replace(":", "").split("/")
+    place = client.get_model_version_download_uri(name, number)
+    return (Path(mlflow.artifacts.download_artifacts(place)) / "requirements.txt").read_text().splitlines()
 
 
 @pytest.mark.slow
