@@ -47,7 +47,7 @@ def test_a_search_whose_server_stays_away_is_delivered_by_sync(search: faults.Se
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk to fill needs root, for mount")
 def test_a_full_disk_ends_a_search_which_then_goes_on(search: faults.Search) -> None:
     search.output.mkdir(parents=True)
-    disk = ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(search.output)]
+    disk = ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(search.output)]
     if subprocess.run(disk, capture_output=True).returncode:
         pytest.skip("a small disk to fill cannot be mounted here")
     try:
