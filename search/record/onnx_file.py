@@ -37,7 +37,8 @@ def onnx_model(network: nn.Sequential, description: Mapping[str, Any]) -> onnx.M
         description: `columns` and `classes`, and where gaps are filled, `filling` and `missing`; all of it is stored.
 
     Raises:
-        StudyError: it is no chain of linear layers, and onnxscript is not installed.
+        StudyError: it is no chain of linear layers, and onnxscript is not installed, or its forward fixes the number of
+            rows.
     """
     plain = all(isinstance(layer, nn.Linear) or type(layer) in OPERATORS for layer in network)
     model = _chain(network, description) if plain else _exported(network, len(description["columns"]))
@@ -101,6 +102,11 @@ def _exported(network: nn.Module, columns: int) -> onnx.ModelProto:
         raise StudyError(f"ONNX of this network needs {error.name}: pip install 'deeppp[onnx]'") from None
     assert program is not None
     model: onnx.ModelProto = program.model_proto
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise StudyError(
+            "this network has no ONNX file, as its forward fixes the number of rows: len(x) and int(x.shape[0]) do, "
+            "x.view(-1, ...) and x.flatten(1) do not"
+        )
     return model
 
 

@@ -306,3 +306,17 @@ def test_onnx_holds_every_kind_of_layer_and_the_description(activation: type[nn.
     (logits_BC,) = ReferenceEvaluator(model).run(["logits"], {"columns": raw_Bn.numpy()})
     np.testing.assert_allclose(np.asarray(logits_BC), network(raw_Bn).detach().numpy(), atol=1e-6)
     assert {p.key: json.loads(p.value) for p in model.metadata_props}["columns"] == ["a", "b", "c"]
+
+
+class FixedRows(nn.Module):
+    """Reads the number of rows as a plain number, which an ONNX file then has for good."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), 2, -1).sum(2)
+
+
+@pytest.mark.slow
+def test_a_forward_that_fixes_the_number_of_rows_has_no_onnx_file() -> None:
+    described = {"columns": ["a", "b", "c", "d"], "classes": ["x", "y"]}
+    with pytest.raises(StudyError, match="fixes the number of rows"):
+        onnx_model(nn.Sequential(FixedRows()), described)
