@@ -103,13 +103,13 @@ def test_a_network_with_convolutions_is_computed_by_onnx(tracking: Tracking, tmp
 
     data = load_dataset("digits", folder=Path(), constant=True)
     network = trained(data, keep=24, network=convolutional((1, 8, 8)))
-    stated = tracking.log_model(0, network, data, None)
+    address = str(tracking.log_model(0, network, data, None)["uri"])
     digits = load_digits()
     rows = raw_test_rows(data, digits.data)
-    model = load(tmp_path, stated["uri"])
+    model = load(tmp_path, address)
     right = np.mean(model.predict(digits.data[rows]) == digits.target[rows])
     assert right == pytest.approx(network.test_accuracy, abs=0.004)
-    assert any(requirement.startswith("onnxruntime==") for requirement in requirements(tmp_path, stated["uri"]))
+    assert any(requirement.startswith("onnxruntime==") for requirement in requirements(tmp_path, address))
 
 
 def requirements(output: Path, address: str) -> list[str]:
