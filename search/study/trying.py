@@ -51,14 +51,7 @@ def _corners(study: Study) -> Iterator[TrialConfig]:
         fixed = {} if keep is None else {"keep": keep}
         yield study.trial_config({**default, **fixed})
         for name, entry in searched.items():
-            ends = (
-                (entry.low, entry.high)
-                if isinstance(entry, Range)
-                else entry.values
-                if isinstance(entry, Choices)
-                else ()
-            )
-            for end in ends:
+            for end in _ends(entry):
                 yield study.trial_config({**default, **fixed, name: end})
 
 
