@@ -1,19 +1,21 @@
 """A study in the terminal, as `deeppp check` shows it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.text import Text
 
-from pruning_core.network_check import NetworkDescription
 from search.study import Study
 from search.study.objectives import SCORES
 from search.study.space import Row
 from search.terminal.screen import console, metric_of, percent, plain_table
 
+if TYPE_CHECKING:
+    from pruning_core.network_check import NetworkDescription
 
-def show_study(study: Study, rows: Sequence[Row], data: Any, network: NetworkDescription) -> None:
+
+def show_study(study: Study, rows: Sequence[Row], data: Any, network: "NetworkDescription") -> None:
     """The resolved study, its network and its search space, as `deeppp check` prints them."""
     listed = "all" if study.data.keep is None else ", ".join(map(str, study.data.keeps))
     sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
@@ -46,7 +48,7 @@ def show_study(study: Study, rows: Sequence[Row], data: Any, network: NetworkDes
     _show_missing(study, data)
 
 
-def _show_network(network: NetworkDescription) -> None:
+def _show_network(network: "NetworkDescription") -> None:
     """The layers and the pruners of a network."""
     console.print(
         f"\nthe network has {network.parameters:,} parameters and takes {network.multiply_adds:,} multiply-adds a row"
