@@ -40,8 +40,8 @@ from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.training import train
 from search.report.baselines import by_mutual_information, by_random_forest, with_inputs
 from search.study import StudyError, load_study, load_trial
+from search.study.sections import FIRST_FRESH_SEED
 from search.trials.estimate import Estimate, estimate, gap, paired
-from search.trials.result import FIRST_FRESH_SEED
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")

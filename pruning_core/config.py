@@ -77,6 +77,9 @@ class TrialConfig(BaseModel):
         description="rows per training step, at most; by default 64, or so many that an epoch has 8 to 400 steps",
     )
     epochs: int = Field(120, ge=1, description="the longest a trial trains")
+    folds: int | None = Field(
+        None, ge=2, description="K folds of all rows but the test part: each seed trains on K - 1 and holds out its own"
+    )
     settle_epochs: int = Field(
         10, ge=1, description="training ends once all replicas have been complete for so many epochs"
     )
@@ -125,7 +128,7 @@ class TrialConfig(BaseModel):
         if self.chain:
             active |= STRATEGIES[self.strategy].used(self)
         unused |= strategy_hyperparameters() - active
-        unused |= {"arguments"} | ({"keep"} if self.keep is None else set())
+        unused |= {"arguments"} | {name for name in ("keep", "folds") if getattr(self, name) is None}
         used = {name: value for name, value in self.model_dump(mode="json").items() if name not in unused}
         return used | {f"{ARGUMENT}{name}": value for name, value in self.arguments.items()}
 

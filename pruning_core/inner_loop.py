@@ -4,7 +4,8 @@ Knows tensors only and needs nothing but torch; `training.py` does all that happ
 without waiting for the device.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,25 +28,46 @@ def equal_batches(rows: int, most: int) -> int:
 
 @dataclass(frozen=True)
 class Rows:
-    """The training part, (rows, F) and (rows,), on the replicas' device; a training step takes `most` rows at most.
+    """Rows to train on, (rows, F) and (rows,), on the replicas' device; a training step takes `most` rows at most.
 
     `weight`, (rows,) float32 and 1 on average, is how much each row counts in L_cla; None counts all alike.
+    `shares` are the rows of each replica, int32 on the CPU, of which an epoch takes `per_epoch`; None where each takes
+    all rows.
     """
 
     x: Tensor
     y: Tensor
     most: int
     weight: Tensor | None = None
+    shares: tuple[Tensor, ...] | None = None
+    per_epoch: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows an epoch has for each replica."""
+        return len(self.y) if self.per_epoch is None else self.per_epoch
 
     @property
     def batch_size(self) -> int:
         """B, how many rows a training step takes."""
-        return equal_batches(len(self.y), self.most)
+        return equal_batches(self.count, self.most)
 
     @property
     def steps(self) -> int:
         """How many training steps an epoch has."""
-        return len(self.y) // self.batch_size
+        return self.count // self.batch_size
+
+    def order(self, random: ReplicaRandom) -> Tensor:
+        """The rows of an epoch for each replica in the order in which it takes them, (R, count) int32."""
+        if self.shares is None:
+            return random.permutations(len(self.y))
+        return random.shuffled(self.shares, self.count)
+
+    def beside(self, others: Sequence["Rows"]) -> "Rows":
+        """The same rows for the replicas of this loop and of others."""
+        if self.shares is None:
+            return self
+        return replace(self, shares=sum((rows.shares or () for rows in others), self.shares))
 
 
 @dataclass(frozen=True)
@@ -143,7 +165,7 @@ class InnerLoop:
         """
         x, y, weight = self.rows.x, self.rows.y, self.rows.weight
         steps, batch_size = self.rows.steps, self.rows.batch_size
-        order = self.random.permutations(len(y))[:, : steps * batch_size]
+        order = self.rows.order(self.random)[:, : steps * batch_size]
         batches_SRB = order.unflatten(1, (steps, batch_size)).transpose(0, 1).contiguous()
         sums_KR = torch.zeros(4, len(self.stack), device=alpha_R.device)
         if self.chain is not None:

@@ -61,7 +61,7 @@ def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
         for name, p in stack.parameters.items()
     )
     buffers = tuple((name, buffer.shape[1:], buffer.dtype) for name, buffer in stack.buffers.items())
-    data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size, stack.input_shape
+    data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size, rows.steps, rows.shares is None, stack.input_shape
     return of_network, layers, buffers, loop.losses.rejection, data
 
 
@@ -126,7 +126,8 @@ def join(loops: Sequence[InnerLoop]) -> InnerLoop:
     )
     random = ReplicaRandom([g for loop in loops for g in loop.random.generators], first.random.device)
     optimizer = JoinedOptimizers([loop.optimizer for loop in loops], counts)
-    return InnerLoop(stack, random, first.rows, losses, optimizer, joined_chains)
+    rows = first.rows.beside([loop.rows for loop in loops[1:]])
+    return InnerLoop(stack, random, rows, losses, optimizer, joined_chains)
 
 
 class JoinedChains(Chain):

@@ -22,21 +22,21 @@ SIGNAL_EFFICIENCY = 0.5
 
 @dataclass(frozen=True)
 class Answers:
-    """What R networks say of the same rows.
+    """What R networks say of the same rows, or each of its own.
 
     Args:
         right_RC: the sum of the weights of each class's rows that a network gets right, in float64.
-        sum_C: that of all its rows.
+        sums: that of all its rows, (C,), or (R, C) where each network has rows of its own.
         logits_RBC: the outputs; None where no metric asked for them.
-        y_B: the rows' classes.
-        weight_B: how much each row counts; None for all alike.
+        y: the rows' classes, (B,) or (R, B).
+        weight: how much each row counts, of the same shape; None for all alike.
     """
 
     right_RC: Tensor
-    sum_C: Tensor
+    sums: Tensor
     logits_RBC: Tensor | None
-    y_B: Tensor
-    weight_B: Tensor | None
+    y: Tensor
+    weight: Tensor | None
 
     def log_odds(self, of: int) -> Tensor:
         """log p / (1 - p) of one class, (R, B) in float64: ordered like its probability p, and never saturated."""
@@ -46,22 +46,23 @@ class Answers:
         return logits_RBC[..., of] - torch.logsumexp(logits_RBC[..., others], 2)
 
 
-def right_by_class(logits_RBC: Tensor, y_B: Tensor, weight_BC: Tensor) -> Tensor:
+def right_by_class(logits_RBC: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """The sum of the weights of each class's rows that a network gets right, (R, C) in float64.
 
     Args:
         logits_RBC: the networks' outputs.
-        y_B: the rows' classes.
-        weight_BC: the rows' weights in the column of their class, 0 elsewhere; float64.
+        y: the rows' classes, (B,) or (R, B).
+        weights: the rows' weights in the column of their class, 0 elsewhere, (B, C) or (R, B, C) in float64.
     """
-    return (answers(logits_RBC) == y_B).double() @ weight_BC
+    right_RB = (answers(logits_RBC) == y).double()
+    return right_RB @ weights if weights.dim() == 2 else torch.einsum("rb,rbc->rc", right_RB, weights)
 
 
-def weights_by_class(y_B: Tensor, classes: int, weight_B: Tensor | None = None) -> Tensor:
-    """The weights of rows in the column of their class, (B, C) in float64; 1 for rows without weights."""
-    weights = torch.ones(len(y_B), dtype=torch.float64, device=y_B.device) if weight_B is None else weight_B.double()
-    return torch.zeros(len(y_B), classes, dtype=torch.float64, device=y_B.device).scatter_(
-        1, y_B[:, None], weights[:, None]
+def weights_by_class(y: Tensor, classes: int, weight: Tensor | None = None) -> Tensor:
+    """The weights of rows, (..., B), in the column of their class, (..., B, C) in float64; 1 for rows without them."""
+    weights = _weights(y, weight)
+    return torch.zeros(*y.shape, classes, dtype=torch.float64, device=y.device).scatter_(
+        -1, y.unsqueeze(-1), weights.unsqueeze(-1)
     )
 
 
@@ -113,7 +114,7 @@ class Accuracy(Metric):
     of_each_class = False
 
     def of(self, answers: Answers) -> Tensor:
-        return answers.right_RC.sum(1) / answers.sum_C.sum()
+        return answers.right_RC.sum(1) / answers.sums.sum(-1)
 
 
 class BalancedAccuracy(Metric):
@@ -123,8 +124,9 @@ class BalancedAccuracy(Metric):
     label = "balanced accuracy"
 
     def of(self, answers: Answers) -> Tensor:
-        there = answers.sum_C != 0
-        return (answers.right_RC[:, there] / answers.sum_C[there]).mean(1)
+        there = answers.sums != 0
+        shares_RC = (answers.right_RC / answers.sums).where(there, 0)
+        return shares_RC.sum(1) / there.sum(-1)
 
 
 class AUC(Metric):
@@ -139,10 +141,10 @@ class AUC(Metric):
     factor, digits, sign, apart = 1.0, 3, "", ""
 
     def of(self, answers: Answers) -> Tensor:
-        classes = len(answers.sum_C)
-        signals = [c for c in range(classes) if answers.sum_C[c] != 0] if classes > 2 else [1]
-        areas = [auc(answers.log_odds(c), answers.y_B == c, answers.weight_B) for c in signals]
-        return torch.stack(areas).mean(0)
+        classes = answers.sums.shape[-1]
+        signals = [c for c in range(classes) if (answers.sums[..., c] != 0).any()] if classes > 2 else [1]
+        areas = [auc(answers.log_odds(c), answers.y == c, answers.weight) for c in signals]
+        return torch.stack(areas).nanmean(0)
 
 
 @dataclass(frozen=True)
@@ -169,12 +171,12 @@ class Rejection(Metric):
         return f"background rejection at {100 * self.signal_efficiency:g} % signal efficiency"
 
     def of(self, answers: Answers) -> Tensor:
-        signal_B = answers.y_B == self.signal
+        signal = answers.y == self.signal
         efficiency = torch.tensor([self.signal_efficiency], dtype=torch.float64)
-        background_RK = background_efficiency(answers.log_odds(self.signal), signal_B, efficiency, answers.weight_B)
-        weight_B = _weights(answers.y_B, answers.weight_B)[~signal_B]
-        least = (weight_B**2).sum() / weight_B.sum() ** 2
-        return 1 / background_RK[:, 0].clamp(min=float(least))
+        background_RK = background_efficiency(answers.log_odds(self.signal), signal, efficiency, answers.weight)
+        of_background = _weights(answers.y, answers.weight) * ~signal
+        least = (of_background**2).sum(-1) / of_background.sum(-1) ** 2
+        return 1 / background_RK[:, 0].clamp(min=least)
 
 
 METRICS: dict[str, type[Metric]] = {kind.name: kind for kind in (Accuracy, BalancedAccuracy, AUC, Rejection)}
@@ -183,7 +185,7 @@ BESIDE = (ACCURACY, BalancedAccuracy())
 """What is always measured, whatever a search maximises."""
 
 
-def auc(scores_RB: Tensor, signal_B: Tensor, weight_B: Tensor | None = None) -> Tensor:
+def auc(scores_RB: Tensor, signal: Tensor, weight: Tensor | None = None) -> Tensor:
     """The area under the ROC curve of each replica, (R,) in float64.
 
     The sum over all pairs of a signal and a background row of v_s v_b [score_s > score_b], where equal scores count
@@ -191,12 +193,12 @@ def auc(scores_RB: Tensor, signal_B: Tensor, weight_B: Tensor | None = None) -> 
 
     Args:
         scores_RB: the greater, the more like signal.
-        signal_B: which rows are signal, bool.
-        weight_B: how much each row counts, negative ones too; None for all alike.
+        signal: which rows are signal, bool, (B,) or (R, B).
+        weight: how much each row counts, negative ones too, (B,) or (R, B); None for all alike.
     """
     order_RB, first_RB, behind_RB = _ties(scores_RB)
-    weight_RB = _weights(signal_B, weight_B)[order_RB]
-    signal_RB = signal_B[order_RB]
+    weight_RB = _weights(signal, weight).expand_as(order_RB).gather(1, order_RB)
+    signal_RB = signal.expand_as(order_RB).gather(1, order_RB)
     background_RB = _cumulative(weight_RB * ~signal_RB)
     beaten_RB = (background_RB.gather(1, first_RB) + background_RB.gather(1, behind_RB)) / 2
     pairs_R = (weight_RB * signal_RB).sum(1) * background_RB[:, -1]
@@ -204,7 +206,7 @@ def auc(scores_RB: Tensor, signal_B: Tensor, weight_B: Tensor | None = None) -> 
 
 
 def background_efficiency(
-    scores_RB: Tensor, signal_B: Tensor, efficiency_K: Tensor, weight_B: Tensor | None = None
+    scores_RB: Tensor, signal: Tensor, efficiency_K: Tensor, weight: Tensor | None = None
 ) -> Tensor:
     """The ROC curve of each replica, (R, K) in float64: the background's efficiency at these of the signal.
 
@@ -213,13 +215,13 @@ def background_efficiency(
 
     Args:
         scores_RB: the greater, the more like signal.
-        signal_B: which rows are signal, bool.
+        signal: which rows are signal, bool, (B,) or (R, B).
         efficiency_K: signal efficiencies in (0, 1), float64.
-        weight_B: how much each row counts; None for all alike.
+        weight: how much each row counts, (B,) or (R, B); None for all alike.
     """
     order_RB, first_RB, behind_RB = _ties(-scores_RB)
-    weight_RB = _weights(signal_B, weight_B)[order_RB]
-    signal_RB = signal_B[order_RB]
+    weight_RB = _weights(signal, weight).expand_as(order_RB).gather(1, order_RB)
+    signal_RB = signal.expand_as(order_RB).gather(1, order_RB)
     passed_RB, leaked_RB = _cumulative(weight_RB * signal_RB), _cumulative(weight_RB * ~signal_RB)
     passed_RB, leaked_RB = passed_RB / passed_RB[:, -1:], leaked_RB / leaked_RB[:, -1:]
     reached_RB = passed_RB.gather(1, behind_RB).cummax(1).values.contiguous()
@@ -243,10 +245,10 @@ def measure(answers: Answers, metrics: Sequence[Metric]) -> dict[str, Tensor]:
     return {metric.name: metric.of(answers) for metric in metrics}
 
 
-def _weights(rows_B: Tensor, weight_B: Tensor | None) -> Tensor:
-    if weight_B is None:
-        return torch.ones(len(rows_B), dtype=torch.float64, device=rows_B.device)
-    return weight_B.double()
+def _weights(rows: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return torch.ones(rows.shape, dtype=torch.float64, device=rows.device)
+    return weight.double()
 
 
 def _cumulative(values_RB: Tensor) -> Tensor:

@@ -41,12 +41,30 @@ class ReplicaRandom:
             seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed) for seed in seeds
         ]
 
+    def __len__(self) -> int:
+        return len(self.generators)
+
     def permutations(self, rows: int) -> Tensor:
         """A random order of the rows for each replica, (R, rows), in int32: half the memory, the same order."""
-        order = torch.empty(len(self.generators), rows, dtype=torch.int32)
+        order = torch.empty(len(self), rows, dtype=torch.int32)
         for order_of_one, generator in zip(order, self.generators, strict=True):
             torch.randperm(rows, generator=generator, out=order_of_one)
         return order.to(self.device)
+
+    def shuffled(self, shares: Sequence[Tensor], count: int) -> Tensor:
+        """So many of each replica's own rows in random order, (R, count).
+
+        A replica that has fewer takes them in one order after the other.
+
+        Args:
+            shares: the rows of each replica, (rows,) int32 on the CPU.
+            count: at most about as many as each has.
+        """
+        orders = [
+            torch.cat([torch.randperm(len(share), generator=generator) for _ in range(-(-count // len(share)))])[:count]
+            for share, generator in zip(shares, self.generators, strict=True)
+        ]
+        return torch.stack([share[order] for share, order in zip(shares, orders, strict=True)]).to(self.device)
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers in [0, 1), (R, *shape)."""
@@ -223,29 +241,32 @@ class Replicas(StackedNetwork):
         )
 
     @torch.no_grad()
-    def answers(self, part: "Part", pruned: bool, with_logits: bool = False) -> Answers:
+    def answers(self, part: "Part", pruned: bool, with_logits: bool = False, rows_RB: Tensor | None = None) -> Answers:
         """What the replicas say of the rows of a part, from which every metric follows.
 
         Args:
             part: rows, on the replicas' device.
             pruned: under the hard mask instead of the gates as they are.
-            with_logits: whether the outputs are to be kept, (R, rows, C) float32.
+            with_logits: whether the outputs are to be kept, (R, B, C) float32.
+            rows_RB: which rows of the part each replica is asked about, -1 for none; all of them, unless given.
         """
         self.network.eval()
         masks = self.hard_masks() if pruned else None
-        x, y = part.x.flatten(1), part.y
+        x, y, weight = part.x.flatten(1), part.y, part.weight
+        if rows_RB is not None:
+            asked_RB, rows_RB = rows_RB >= 0, rows_RB.clamp(min=0)
+            y, weight = y[rows_RB], asked_RB.double() * (1 if weight is None else weight[rows_RB])
         rows_at_once = max(64, EVALUATION_ELEMENTS // (len(self) * max(64, x[0].numel())))
-        right_RC, sum_C, kept = torch.zeros(0), torch.zeros(0), []
-        for start in range(0, len(y), rows_at_once):
+        right_RC, sums, kept = torch.zeros(0), torch.zeros(0), []
+        for start in range(0, y.shape[-1], rows_at_once):
             rows = slice(start, start + rows_at_once)
-            logits_RBC = self.logits(x[rows], masks, shared=True)
-            weight_B = None if part.weight is None else part.weight[rows]
-            weight_BC = weights_by_class(y[rows], logits_RBC.shape[2], weight_B)
-            right_RB = right_by_class(logits_RBC, y[rows], weight_BC)
-            right_RC, sum_C = (right_RC + right_RB, sum_C + weight_BC.sum(0)) if start else (right_RB, weight_BC.sum(0))
+            logits_RBC = self.logits(x[rows] if rows_RB is None else x[rows_RB[:, rows]], masks, rows_RB is None)
+            weights = weights_by_class(y[..., rows], logits_RBC.shape[2], None if weight is None else weight[..., rows])
+            right, sum_of_rows = right_by_class(logits_RBC, y[..., rows], weights), weights.sum(-2)
+            right_RC, sums = (right_RC + right, sums + sum_of_rows) if start else (right, sum_of_rows)
             kept += [logits_RBC] if with_logits else []
         self.network.train()
-        return Answers(right_RC, sum_C, torch.cat(kept, 1) if kept else None, y, part.weight)
+        return Answers(right_RC, sums, torch.cat(kept, 1) if kept else None, y, weight)
 
     def hard_masks(self) -> list[Tensor]:
         """The hard mask of each pruner as pruner weights, (R, N)."""

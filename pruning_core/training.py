@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from pruning_core.config import USUAL_BATCH, TrialConfig, alpha_strategy
 from pruning_core.data import Dataset, Part
+from pruning_core.data.folds import Folds
 from pruning_core.gate_names import gate_names
 from pruning_core.history import QUANTITIES, STATES, EpochRecord, History, PrunedUnits, PrunerRecord
 from pruning_core.inner_loop import InnerLoop, Rows, optimizer_of
@@ -109,15 +111,14 @@ class Training:
         device = torch.device(device) if device is not None else default_device()
         self.config = config
         self.metric = metric
-        self.data = data.to(device)
+        self.data = (data.pooled() if config.folds else data).to(device)
         features, classes = len(data.feature_names), len(data.class_names)
         self.network = network if isinstance(network, NetworkSpec) else NetworkSpec(network)
         build = partial(self.network.build, config, features, classes)
         self.replicas = Replicas(build, seeds, device, self.network.input_shape)
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
-        train = self.data.train
-        rows = Rows(train.x, train.y, default_batch(config, len(train.y)), _relative(train.weight))
+        train, rows, self.held_out_RB = rows_of(config, self.data, seeds)
         self.optimizer = optimizer_of(config, self.replicas)
         self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
@@ -181,7 +182,7 @@ class Training:
         measured = {
             f"{state}_{name}": value_R
             for state in STATES
-            for name, value_R in self._measure(self.data.validation, state == "pruned").items()
+            for name, value_R in self._validate(state == "pruned").items()
         }
         active_PR, fell_PR, complete_PR = self._pruners(gates_RN)
         values = {
@@ -295,9 +296,13 @@ class Training:
         curves: list[list[float]] = background_RK.tolist()
         return curves
 
-    def _measure(self, part: Part, pruned: bool) -> dict[str, Tensor]:
+    def _validate(self, pruned: bool) -> dict[str, Tensor]:
+        """Each metric on the validation part, or on the rows that each replica holds out."""
+        return self._measure(self.data.pool or self.data.validation, pruned, self.held_out_RB)
+
+    def _measure(self, part: Part, pruned: bool, rows_RB: Tensor | None = None) -> dict[str, Tensor]:
         with_logits = any(metric.needs_logits for metric in self.metrics)
-        return measure(self.replicas.answers(part, pruned, with_logits), self.metrics)
+        return measure(self.replicas.answers(part, pruned, with_logits, rows_RB), self.metrics)
 
     def state_dict(self) -> dict[str, object]:
         """Everything that `load_state_dict` needs to go on exactly where this run stands: tensors and numbers only."""
@@ -360,19 +365,46 @@ def train_epoch(runs: Sequence[Training], loop: InnerLoop) -> None:
         run.history.seconds += seconds * count / sum(counts)
 
 
+def rows_of(config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> tuple[Part, Rows, Tensor | None]:
+    """What replicas train on, and the rows of the pool that each holds out, (R, B) padded with -1; None without folds.
+
+    Args:
+        config: `folds` and `batch_size` are used.
+        data: on the device of the replicas; with folds, a pool.
+        seeds: one per replica.
+
+    Returns:
+        The part that the rows are of, the rows, and those held out.
+    """
+    if not config.folds:
+        part, weight = data.train, data.training_weight(data.train)
+        if weight is not None and bool((weight < 0).any()):
+            raise ValueError("the training part must hold no negative weights")
+        return part, Rows(part.x, part.y, default_batch(config, len(part.y)), _relative(weight)), None
+    part, folds = data.rows, Folds(config.folds, data.rows)
+    shares, held_out = zip(*(folds.of(seed) for seed in seeds), strict=True)
+    count = folds.training_rows
+    rows = Rows(
+        part.x,
+        part.y,
+        default_batch(config, count),
+        _relative(data.training_weight(part)),
+        tuple(share.int() for share in shares),
+        count,
+    )
+    return part, rows, pad_sequence(list(held_out), batch_first=True, padding_value=-1).to(part.x.device)
+
+
 def _relative(weight: Tensor | None) -> Tensor | None:
     """Weights of the training part as L_cla takes them: 1 on average; None where all are alike.
 
     So L_cla is as large as without weights, and alpha means the same.
 
-    Raises:
-        ValueError: a weight is negative.
+    Those below 0 are not trained on.
     """
     if weight is None or bool((weight == weight[0]).all()):
         return None
-    if bool((weight < 0).any()):
-        raise ValueError("the training part must hold no negative weights")
-    return (weight.double() / weight.double().mean()).float()
+    return (weight.double() / weight[weight >= 0].double().mean()).float()
 
 
 def _moved(value: Any, device: torch.device) -> Any:

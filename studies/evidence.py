@@ -19,11 +19,10 @@ from pruning_core.networks import GATED_MLP
 from search.propose.importance import importance
 from search.report.search_record import read_search
 from search.stores.addresses import Stored
-from search.study.sections import Resources
+from search.study.sections import FIRST_FRESH_SEED, Resources
 from search.train.confirmation import train_afresh
 from search.train.kit import Contents
 from search.trials.estimate import Estimate, estimate, paired
-from search.trials.result import FIRST_FRESH_SEED
 from studies.searches import SAMPLERS, DataSet, Trial, read_result, read_trials
 
 UNITS = (2, 5, 13, 30, 64, 100, 200, 500, 1000)

@@ -94,11 +94,12 @@ def from_arrays(
         Part(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y), None if w is None else torch.from_numpy(w))
         for x, y, w in zip(x_parts, y_parts, weights, strict=True)
     ]
+    learnt_from, left_out = for_training(tensors[0])
     return Dataset(
         name=name,
         feature_names=names,
         class_names=class_names,
-        train=for_training(tensors[0], None),
+        train=learnt_from,
         validation=tensors[1],
         test=tensors[2] if test is not None else None,
         mean=torch.from_numpy(mean),
@@ -107,6 +108,7 @@ def from_arrays(
         dropped=dropped,
         source=Source(name, columns, ("float64",) * len(columns), head, tuple(classes), named),
         filling=torch.from_numpy(filling),
+        left_out=left_out,
     )
 
 

@@ -29,10 +29,10 @@ from pruning_core.data.dataset import Dataset, Part, Source
 from pruning_core.data.readers import FileSource
 from pruning_core.data.spec import DataSpec
 
-FORMAT, MOST = 2, 3
+FORMAT, MOST = 3, 3
 DESCRIPTION, PARTIAL = "data.json", ".partial-"
 SECONDS_TO_WRITE = 24 * 3600
-PARTS, NUMBERS = ("train", "validation", "test"), ("mean", "scale", "filling")
+PARTS, NUMBERS = ("train", "validation", "test", "left_out"), ("mean", "scale", "filling", "class_factors")
 NOT_OF_DATASET = ("source", "arrays")
 
 
@@ -93,12 +93,13 @@ def _remove_old(folder: Path) -> None:
 
 def _arrays(data: Dataset) -> Iterator[tuple[str, np.ndarray]]:
     for name in PARTS:
-        part: Part = getattr(data, name)
-        for field in fields(part):
+        part: Part | None = getattr(data, name)
+        for field in fields(Part) if part is not None else ():
             if (column := getattr(part, field.name)) is not None:
                 yield f"{name}.{field.name}", column.numpy()
     for name in NUMBERS:
-        yield name, getattr(data, name).numpy()
+        if (numbers := getattr(data, name)) is not None:
+            yield name, numbers.numpy()
 
 
 def _write(place: Path, data: Dataset) -> None:
@@ -106,7 +107,7 @@ def _write(place: Path, data: Dataset) -> None:
     arrays = {**dict(_arrays(data)), "head": data.source.head}
     for name, array in arrays.items():
         np.save(place / f"{name}.npy", array, allow_pickle=False)
-    written = {*PARTS, *NUMBERS, "source"}
+    written = {*PARTS, *NUMBERS, "source", "pool"}
     rest = {field.name: getattr(data, field.name) for field in fields(data) if field.name not in written}
     source = {field.name: getattr(data.source, field.name) for field in fields(Source) if field.name != "head"}
     text = json.dumps({**rest, "source": source, "arrays": list(arrays)})
@@ -120,8 +121,8 @@ def _dataset(place: Path, described: Mapping[str, Any]) -> Dataset:
     rest: dict[str, Any] = {name: _tuples(value) for name, value in described.items() if name not in NOT_OF_DATASET}
     for name in PARTS:
         columns: dict[str, Any] = {field.name: tensors.get(f"{name}.{field.name}") for field in fields(Part)}
-        rest[name] = Part(**columns)
-    rest |= {name: tensors[name] for name in NUMBERS}
+        rest[name] = None if columns["x"] is None else Part(**columns)
+    rest |= {name: tensors.get(name) for name in NUMBERS}
     source = {name: _tuples(value) for name, value in described["source"].items()}
     return Dataset(**rest, source=Source(**source, head=np.array(arrays["head"])))
 

@@ -1,7 +1,7 @@
 """A classification set as training sees it: tensors of the split parts, names, and what its source looked like."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,7 +86,9 @@ class Dataset:
     ``signal`` is the class that is the signal, where one was named. ``rows_read`` are those of the files, of which the
     cut left ``rows_kept``; None where nothing was read. ``missing`` is the share of missing values of each feature, and
     ``filling`` (F,) float64 what stands for them, raw; a set that was made in memory has neither. ``cautions``
-    are warnings about what was found in the data.
+    are warnings about what was found in the data. ``class_factors`` (C,) float64 are what the weights of each class are
+    multiplied by in training; None for nothing. ``left_out`` are the rows of the training part that are not learnt
+    from, and ``pool`` all rows that are not test, for folds; see `pooled`.
 
     Examples
     --------
@@ -115,6 +117,9 @@ class Dataset:
     missing: tuple[float, ...] = ()
     filling: Tensor | None = None
     cautions: tuple[str, ...] = ()
+    class_factors: Tensor | None = None
+    left_out: Part | None = None
+    pool: Part | None = None
 
     def without_test(self) -> "Dataset":
         """The same data without its test part: all that a search and its workers get to see."""
@@ -128,12 +133,75 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on ``device``."""
-        return replace(
-            self,
-            train=self.train.to(device),
-            validation=self.validation.to(device),
-            test=None if self.test is None else self.test.to(device),
-            mean=self.mean.to(device),
-            scale=self.scale.to(device),
-            filling=None if self.filling is None else self.filling.to(device),
-        )
+        moved: dict[str, Any] = {
+            name: None if (value := getattr(self, name)) is None else value.to(device)
+            for name in ("train", "validation", "test", "mean", "scale", "filling", "class_factors", "left_out", "pool")
+        }
+        return _in_pool(replace(self, **moved)) if self.pool else replace(self, **moved)
+
+    def pooled(self) -> "Dataset":
+        """The same data with all rows that are not test in one ``pool``, in which the other parts then lie.
+
+        The pool has the training part first, then what is left out of it, then the validation part.
+        """
+        if self.pool:
+            return self
+        parts = [self.train, *([self.left_out] if self.left_out else []), self.validation]
+
+        def joined(columns: list[Tensor | None]) -> Tensor | None:
+            there = [column for column in columns if column is not None]
+            return torch.cat(there) if there else None
+
+        columns = zip(*((part.x, part.y, part.weight, part.group) for part in parts), strict=True)
+        return _in_pool(replace(self, pool=Part(*(joined([*column]) for column in columns))))  # type: ignore[arg-type]
+
+    @property
+    def rows(self) -> Part:
+        """All rows that are not test.
+
+        Raises:
+            ValueError: they are not in one `pool`.
+        """
+        if self.pool is None:
+            raise ValueError("the data must be pooled")
+        return self.pool
+
+    def training_weight(self, part: Part) -> Tensor | None:
+        """How much each row of a part counts in training, (rows,) float64; None where all count alike."""
+        if self.class_factors is None:
+            return part.weight
+        factors = self.class_factors[part.y]
+        return factors if part.weight is None else part.weight.double() * factors
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Is pickled with each row once."""
+        state = dict(vars(self))
+        if self.pool:
+            state |= {name: len(part.y) for name in _POOLED if (part := state[name]) is not None}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The data that `__getstate__` took apart."""
+        vars(self).update(state)
+        if self.pool:
+            vars(self).update(_shares(self.pool, {name: state[name] or 0 for name in _POOLED}))
+
+
+_POOLED = ("train", "left_out", "validation")
+
+
+def _in_pool(data: Dataset) -> Dataset:
+    """The same data whose parts lie in its pool."""
+    counts = {name: len(part.y) if (part := getattr(data, name)) else 0 for name in _POOLED}
+    return replace(data, **_shares(data.rows, counts))  # type: ignore[arg-type]
+
+
+def _shares(pool: Part, counts: Mapping[str, int]) -> dict[str, Part | None]:
+    """The parts of a pool, one after the other; None for one without rows."""
+    shares: dict[str, Part | None] = {}
+    start = 0
+    for name, count in counts.items():
+        rows, start = slice(start, start + count), start + count
+        columns = (pool.x, pool.y, pool.weight, pool.group)
+        shares[name] = Part(*(None if c is None else c[rows] for c in columns)) if count else None  # type: ignore[arg-type]
+    return shares

@@ -22,7 +22,7 @@ from pruning_core.data.rows import Roles, Rows, read_rows
 from pruning_core.data.sources import OpenFile, find_files, open_file, refuse_twice
 from pruning_core.data.spec import DataSpec, Paths
 from pruning_core.data.split import ByFiles, Split, parse_split
-from pruning_core.data.weights import for_training
+from pruning_core.data.weights import class_factors, for_training
 from pruning_core.data.wording import hint, some
 
 
@@ -202,11 +202,12 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         named=not _named(spec),
         missing=tuple(map(float, spec.missing)),
     )
+    train, left_out = for_training(train)
     return Dataset(
         name=prepared.given,
         feature_names=tuple(names),
         class_names=tuple(rows.labels.names),
-        train=for_training(train, spec.class_weight),
+        train=train,
         validation=validation,
         test=test,
         mean=torch.from_numpy(prepared.mean),
@@ -220,6 +221,8 @@ def _dataset(spec: DataSpec, prepared: Preparation, rows: Rows) -> Dataset:
         missing=tuple(prepared.missing.tolist()),
         filling=torch.from_numpy(prepared.filling),
         cautions=tuple(cautions),
+        class_factors=class_factors(train, spec.class_weight),
+        left_out=left_out,
     )
 
 

@@ -68,22 +68,8 @@ class Grouped:
         return _distinct(values, f"data.split.group = {self.column!r}")[1].astype(np.int64)
 
     def parts(self, labels: Labels, seed: int, values: Column) -> list[np.ndarray]:
-        """Row numbers of each part: the largest group first, each to where its classes are wanted most."""
-        groups = self.groups(values)
-        count = int(groups.max(initial=-1)) + 1
-        classes = len(labels.names)
-        sizes = np.bincount(groups * classes + labels.codes, minlength=count * classes).reshape(count, classes)
-        total = np.maximum(1, sizes.sum(axis=0))
-        shares = sizes / total
-        wanted = np.outer(self.fractions, np.ones(classes))
-        order = np.random.RandomState(seed).permutation(count)
-        order = order[np.argsort(-sizes.sum(axis=1)[order], kind="stable")]
-        part_of_group = np.empty(count, dtype=np.int64)
-        for group in order:
-            part = int((wanted @ shares[group]).argmax())
-            part_of_group[group] = part
-            wanted[part] -= shares[group]
-        return _by_part(part_of_group[groups])
+        """Row numbers of each part, see `spread_groups`."""
+        return _by_part(spread_groups(self.groups(values), labels.codes, len(labels.names), self.fractions, seed))
 
 
 @dataclass(frozen=True)
@@ -214,6 +200,34 @@ def stratified(labels: Labels, split: np.ndarray, seed: int) -> list[np.ndarray]
         for piece, share in zip(pieces, shares, strict=True):
             piece.append(share)
     return [np.sort(np.concatenate(piece)) for piece in pieces]
+
+
+def spread_groups(
+    groups: np.ndarray, codes: np.ndarray, classes: int, fractions: Sequence[float], seed: int
+) -> np.ndarray:
+    """The part of each row, (rows,) int64, where a group lies in one part as a whole.
+
+    The largest group comes first, and each goes to where its classes are wanted most.
+
+    Args:
+        groups: the number of each row's group, (rows,); numbers may be missing.
+        codes: that of its class, (rows,) in [0, classes).
+        classes: C.
+        fractions: of each part.
+        seed: which of two equally large groups comes first.
+    """
+    count = int(groups.max(initial=-1)) + 1
+    sizes = np.bincount(groups * classes + codes, minlength=count * classes).reshape(count, classes)
+    shares = sizes / np.maximum(1, sizes.sum(axis=0))
+    wanted = np.outer(fractions, np.ones(classes))
+    order = np.random.RandomState(seed).permutation(count)
+    order = order[np.argsort(-sizes.sum(axis=1)[order], kind="stable")]
+    part_of_group = np.empty(count, dtype=np.int64)
+    for group in order:
+        part = int((wanted @ shares[group]).argmax())
+        part_of_group[group] = part
+        wanted[part] -= shares[group]
+    return part_of_group[groups]
 
 
 def _check_paths(key: str, paths: Any) -> None:

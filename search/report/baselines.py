@@ -88,7 +88,8 @@ def fit(
     run = train(config, data.without_test(), seeds, some, metric=metric)
     for _ in run:
         pass
-    validation, test = (run.scores(part, pruned=False)[metric.name] for part in (data.validation, data.test))
+    validation = run.history.records[-1].quantity(f"full_{metric.name}").tolist()
+    test = run.scores(data.test, pruned=False)[metric.name]
     roc = run.roc(data.test, SIGNAL_EFFICIENCIES, pruned=False)
     return Comparison(tuple(data.feature_names[column] for column in columns), validation, test, roc)
 
@@ -141,7 +142,8 @@ def drawn_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _weight(data: Dataset) -> NDArray[Any] | None:
     """The weights of the training part as training takes them, None where all are alike."""
-    weight = None if data.train.weight is None else data.train.weight.double().cpu().numpy()
+    given = data.training_weight(data.train)
+    weight = None if given is None else given.double().cpu().numpy()
     return None if weight is None or (weight == weight[0]).all() else weight
 
 

@@ -19,7 +19,6 @@ from search.report.blocks import Block, Line, Picture, Section, Table, Text
 from search.report.search_record import SearchRecord
 from search.study import Study
 from search.trials.estimate import count, estimate, gap, listing, paired, points
-from search.trials.result import FIRST_FRESH_SEED
 
 COLOURS = {"full": "#222222", "retrained": "#7A7A7A", "mutual information": "#A6761D", "random forest": "#7570B3"}
 Networks = Mapping[str, Comparison]
@@ -44,7 +43,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
         choices["random forest"] = by_random_forest(data, keep)
     complete = best["outcome"]["complete"] == 1
     epochs = min(round(epoch) + config["settle_epochs"], config["epochs"]) if complete else config["epochs"]
-    seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
+    seeds = study.search.fresh_seeds
     networks = {}
     for name, columns in choices.items():
         inputs = f"{len(columns)} inputs ({name})"

@@ -160,8 +160,13 @@ class Training(Section):
     epochs: int = as_in_trial("epochs")
     batch_size: int | None = as_in_trial("batch_size")
     seeds: int = as_in_trial("seeds")
+    folds: int | None = as_in_trial("folds")
     settle_epochs: int = as_in_trial("settle_epochs")
     tolerance: float = as_in_trial("tolerance")
+
+
+FIRST_FRESH_SEED = 1_000_000
+"""The first of the seeds that confirm the best trials: none of them has trained in the search."""
 
 
 class Search(Section):
@@ -209,6 +214,11 @@ class Search(Section):
     def objectives(self) -> tuple[str, ...]:
         """What trials are judged by: the score, and maybe `completion_epoch`."""
         return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+    @property
+    def fresh_seeds(self) -> range:
+        """The seeds that confirm the best trials."""
+        return range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + self.confirm_seeds)
 
     @property
     def score(self) -> str:

@@ -17,6 +17,8 @@ from pydantic import (
 
 from pruning_core.config import ARGUMENT, TrialConfig
 from pruning_core.data import Dataset, Progress, check_keep, load_dataset
+from pruning_core.data.folds import Folds
+from pruning_core.data.split import ByFiles, Marked, parse_split
 from pruning_core.hyperparameters import Choices, Range
 from pruning_core.metrics import METRICS, Metric
 from pruning_core.strategies import STRATEGIES
@@ -122,6 +124,16 @@ class Study(Section):
                 raise StudyError(f"space.{names[0]} is no hyperparameter: only a network.build has arguments to search")
         return self
 
+    @model_validator(mode="after")
+    def _folds_fit(self) -> "Study":
+        split = parse_split(self.data.split)
+        if self.training.folds and isinstance(split, Marked | ByFiles):
+            raise StudyError(
+                f"training.folds = {self.training.folds} must be left out where data.split says which rows validate: "
+                "folds take fractions, a group, or a column with modulo"
+            )
+        return self
+
     @classmethod
     def read(cls, document: object, text: str = "") -> "Study":
         """The study that a document describes; `text` is the file that it stands in.
@@ -211,6 +223,7 @@ class Study(Section):
         keys = self.data.model_dump(exclude={"keep"}) | {"class_weight": self.class_weight}
         keys["constant"] = self.network.input_shape is not None
         data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)
+        data = data.pooled() if self.training.folds else data
         self.check(data)
         return data
 
@@ -226,11 +239,15 @@ class Study(Section):
         """Refuses data that this study cannot be about.
 
         Raises:
-            pruning_core.data.DataError: n lies outside, or the metric cannot be measured on it.
+            pruning_core.data.DataError: n lies outside, the data has too few rows for the folds, or the metric cannot
+                be measured on it.
         """
         for keep in self.data.keeps:
             if keep is not None:
                 check_keep(data, keep)
+        if self.training.folds:
+            seeds = [*range(self.training.seeds), *self.search.fresh_seeds]
+            Folds(self.training.folds, data.pooled().rows).check(seeds, data.class_names)
         self.metric(data)
 
     def metric(self, data: Dataset) -> Metric:

@@ -25,7 +25,7 @@ from search.train.kit import Contents, Kit, begin, pack
 from search.train.resources import slots
 from search.trials.kept import CANDIDATES
 from search.trials.ranking import Merit, merit, ranked
-from search.trials.result import FIRST_FRESH_SEED, SIGNAL_EFFICIENCIES
+from search.trials.result import SIGNAL_EFFICIENCIES
 from search.trials.trial import Trial
 from search.trials.watcher import Watcher
 
@@ -171,7 +171,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
     chosen = {strategy: candidates(trials, strategy)[:CANDIDATES] for strategy in study.strategies}
     kit = pack(data, study)
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
-    seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + study.search.confirm_seeds)
+    seeds = study.search.fresh_seeds
     attempted = [trial for best in chosen.values() for trial in best]
     size = seeds_per_task(len(seeds), len(attempted), slots(study.resources))
     pieces = [list(seeds[i : i + size]) for i in range(0, len(seeds), size)]

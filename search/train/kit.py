@@ -73,4 +73,4 @@ def pack(data: "Dataset", study: "Study") -> Kit:
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
-    return Kit([ray.put(data)], code)
+    return Kit([ray.put(data.pooled() if study.training.folds else data)], code)

@@ -3,10 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FIRST_FRESH_SEED = 1_000_000
-"""The first of the seeds that confirm the best trials: none of them has trained in the search."""
-
-
 SIGNAL_EFFICIENCIES = tuple(k / 50 for k in range(1, 50))
 """Where the ROC curve of a confirmed trial is told, if there are two classes."""
 

@@ -138,7 +138,7 @@ def test_a_configuration_does_not_change() -> None:
 
 
 def test_the_fields_are_the_hyperparameters_of_the_interface() -> None:
-    names = {*FLOATS, *INTEGERS, *CHOICES, "hidden", "arguments"}
+    names = {*FLOATS, *INTEGERS, *CHOICES, "hidden", "arguments", "folds"}
     assert names == set(TrialConfig.model_fields)
 
 

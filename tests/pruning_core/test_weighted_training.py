@@ -11,7 +11,7 @@ from quick_runs import MARKOV, assert_same, start
 from torch import Tensor
 
 from pruning_core.data import Dataset, Part
-from pruning_core.data.weights import for_training
+from pruning_core.data.weights import class_factors, for_training
 from pruning_core.tasks import cross_entropy, cross_entropy_and_gradient
 
 
@@ -73,13 +73,16 @@ def test_negative_weights_do_not_train(data: Dataset) -> None:
 
 def test_rows_of_negative_weight_are_left_out_and_balanced_classes_count_alike() -> None:
     part = Part(torch.arange(6.0)[:, None], torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([1.0, -1, 3, 6, 2, 0]))
-    kept = for_training(part, None)
+    kept, left_out = for_training(part)
     assert kept.x[:, 0].tolist() == [0, 2, 3, 4, 5]
     assert kept.weight is not None
     assert kept.weight.tolist() == [1, 3, 6, 2, 0]
-    balanced = for_training(part, "balanced").weight
+    assert left_out is not None
+    assert left_out.x.tolist() == [[1]]
+    balanced = class_factors(kept, "balanced")
     assert balanced is not None
-    assert balanced.tolist() == pytest.approx([1.5, 4.5, 4.5, 1.5, 0])
-    by_rows = for_training(Part(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1])), "balanced").weight
+    assert balanced.tolist() == pytest.approx([1.5, 0.75])
+    by_rows = class_factors(Part(torch.zeros(4, 1), torch.tensor([0, 1, 1, 1])), "balanced")
     assert by_rows is not None
-    assert by_rows.tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
+    assert by_rows.tolist() == pytest.approx([2, 2 / 3])
+    assert class_factors(kept, None) is None

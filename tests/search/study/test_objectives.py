@@ -53,7 +53,8 @@ def test_classes_count_alike_in_training_where_they_do_in_the_score(
 ) -> None:
     study = a_study(objective, class_weight=given)
     assert study.class_weight == expected
-    weight = study.load_data().train.weight
+    data = study.load_data()
+    weight = data.training_weight(data.train)
     assert (weight is None) == (expected is None)
     if weight is not None:
         sums = [float(weight[cancer.train.y == c].sum()) for c in (0, 1)]
