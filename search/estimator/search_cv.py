@@ -1,6 +1,7 @@
 """`PruningSearchCV`: a whole study from arrays or DataFrames, on this machine or on a cluster."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,11 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     scoring : str, default="accuracy"
         ``accuracy``, ``balanced_accuracy`` or ``roc_auc``, under the hard mask, or what a study file has as
         `search.objective`.
-    cv : splitter or iterable of one (training, validation) pair, optional
-        A single split, such as ``ShuffleSplit(1)`` or ``PredefinedSplit``; `fit` needs ``X_test`` then. None splits as
-        a study file does (`data.split`: 70 % training, 15 % validation, 15 % test, stratified), or, where `fit` gets
-        ``X_test``, as the estimator does.
+    cv : int, splitter or iterable of one (training, validation) pair, optional
+        A number K stands for `training.folds`: all rows but the test part are dealt into K stratified folds, and each
+        seed holds out one. A splitter must make a single split, such as ``ShuffleSplit(1)`` or ``PredefinedSplit``;
+        `fit` needs ``X_test`` then. None splits as a study file does (`data.split`: 70 % training, 15 % validation,
+        15 % test, stratified), or, where `fit` gets ``X_test``, as the estimator does.
     random_state : int, default=0
         The seed of the sampler; trials have seeds of their own.
     name : str, default="pruning"
@@ -238,6 +240,8 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             section, _, key = HOMES.get(name, f"space.{name}").partition(".")
             if key and name not in searched and (name in HOMES or values[name] != default):
                 document.setdefault(section, {})[key] = values[name]
+        if isinstance(self.cv, Integral):
+            document.setdefault("training", {})["folds"] = int(self.cv)
         for section, given in (self.study or {}).items():
             known = document.get(section)
             document[section] = (
@@ -257,7 +261,7 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _data(self, rows: Rows, test: Rows | None, study: Study, base: PruningClassifier) -> Dataset:
         """The rows in three parts."""
         weighted = rows.weight is not None
-        if self.cv is not None:
+        if self.cv is not None and not isinstance(self.cv, Integral):
             training, validation = self._cv_split(rows, test)
         elif test is not None:
             training, validation = split_off(rows.without_weightless(), base.validation_fraction, self.random_state)
@@ -272,8 +276,8 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         splits = splitter.get_n_splits(rows.x, rows.y)
         if splits != 1:
             raise ValueError(
-                f"cv = {self.cv!r} makes {splits} splits and must make one, as ShuffleSplit(1) does: "
-                "a trial is judged on one validation part"
+                f"cv = {self.cv!r} makes {splits} splits and must make one, as ShuffleSplit(1) does, "
+                "or be a number of folds"
             )
         if test is None:
             raise ValueError(f"cv = {self.cv!r} makes a training and a validation part: give fit X_test and y_test too")

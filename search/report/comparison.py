@@ -43,7 +43,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
         choices["random forest"] = by_random_forest(data, keep)
     complete = best["outcome"]["complete"] == 1
     epochs = min(round(epoch) + config["settle_epochs"], config["epochs"]) if complete else config["epochs"]
-    seeds = study.search.fresh_seeds
+    seeds = study.search.fresh_seeds[: len(best["test"]["per_seed"])]
     networks = {}
     for name, columns in choices.items():
         inputs = f"{len(columns)} inputs ({name})"

@@ -124,8 +124,7 @@ def _html(search: SearchRecord, folder: Path, found: Data, output: Path, say: Sa
             full = networks["full"].test if networks else full
         sections.insert(0, report_keeps.section(search, full, folder))
         sentences = report_keeps.opening(search, inputs, full)
-    rows = [f"{len(part.y):,}" for part in (data.train, data.validation, data.test) if part] if data else []
-    sizes = f" ({' / '.join(rows)} rows to train, validate, test)" if rows else ""
+    sizes = f" ({Study.model_validate(search.study).rows_of(data)})" if data else ""
     return render(
         {
             "title": search.label,

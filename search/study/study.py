@@ -250,6 +250,15 @@ class Study(Section):
             Folds(self.training.folds, data.pooled().rows).check(seeds, data.class_names)
         self.metric(data)
 
+    def rows_of(self, data: Dataset) -> str:
+        """How many rows there are for what, in words."""
+        parts = [data.train, data.validation, *([data.test] if data.test else [])]
+        counts = [f"{len(part.y):,}" for part in parts]
+        if not self.training.folds:
+            return f"{' / '.join(counts)} rows to train, validate, test"
+        rows = f"{len(data.rows.y):,} rows in {self.training.folds} folds, of which each seed holds out one"
+        return f"{rows}, and {counts[-1]} to test"
+
     def metric(self, data: Dataset) -> Metric:
         """What the study maximises, as it is measured on this data."""
         return metric_for(metric_name(self.search.score), data, self.search.signal_efficiency)

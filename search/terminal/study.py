@@ -20,7 +20,7 @@ def show_study(study: Study, rows: Sequence[Row], data: Any, network: "NetworkDe
     listed = "all" if study.data.keep is None else ", ".join(map(str, study.data.keeps))
     console.print(
         f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {escape(data.name)}, "
-        f"{len(data.class_names)} classes, {_rows(study, data)}"
+        f"{len(data.class_names)} classes, {study.rows_of(data)}"
     )
     if study.data.cut:
         console.print(
@@ -45,14 +45,6 @@ def show_study(study: Study, rows: Sequence[Row], data: Any, network: "NetworkDe
     console.print(table)
     _show_network(network)
     _show_missing(study, data)
-
-
-def _rows(study: Study, data: Any) -> str:
-    if study.training.folds:
-        folds = f"{len(data.rows.y)} rows in {study.training.folds} folds, of which each seed holds out one"
-        return f"{folds}, and {len(data.test.y)} to test"
-    sizes = " / ".join(str(len(part.y)) for part in (data.train, data.validation, data.test))
-    return f"{sizes} rows to train, validate, test"
 
 
 def _show_network(network: "NetworkDescription") -> None:

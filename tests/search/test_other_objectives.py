@@ -28,7 +28,7 @@ STUDY = """
 name: events
 data: {source: events.csv, target: kind, weight: w, signal: higgs, keep: 3}
 network: {hidden: [8]}
-training: {epochs: 30, batch_size: 64, seeds: 2, settle_epochs: 3}
+training: {epochs: 30, batch_size: 64, seeds: 2, settle_epochs: 3, folds: 4}
 strategies: [stepped]
 space: {growth: 2, step_epochs: 1, mu: one, lambda_start: {choices: [0.1, 1.0]}}
 search: {trials: 2, confirm_seeds: 2, objective: pruned_auc, sampler: random}
@@ -99,6 +99,14 @@ def test_mlflow_has_the_objective_beside_accuracy(searched: Searched) -> None:
     assert len(client.get_metric_history(entry["run_id"], "pruned_auc")) > 5
     parent = client.get_run(searched.result["mlflow"]["parent_run_id"]).data.metrics
     assert parent["test_auc.stepped"] == entry["test"]["mean"]
+
+
+def test_a_trial_in_folds_replays_to_the_last_digit(searched: Searched, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = searched.result["strategies"]["stepped"]
+    params = MlflowClient(f"sqlite:///{searched.output / 'mlflow.db'}").get_run(entry["run_id"]).data.params
+    assert params["folds"] == "4"
+    assert main(["replay", entry["run_id"], "--output", str(searched.output)]) == 0
+    assert "the same numbers" in capsys.readouterr().out
 
 
 def test_the_registered_network_has_the_auc_that_scikit_learn_measures(searched: Searched) -> None:

@@ -16,7 +16,8 @@ from pruning_core import PruningClassifier
 from search import PruningSearchCV
 
 QUICK = Path(__file__).parents[3] / "studies" / "quick.yaml"
-SHORT = {"training.epochs": 40, "training.seeds": 2, "search.trials": 6, "search.confirm_seeds": 2}
+SHORT = {"training.epochs": 40, "training.seeds": 2, "training.folds": 4}
+SHORT |= {"search.trials": 6, "search.confirm_seeds": 2}
 AS_THE_COMMAND = """
 import json, pickle, sys
 import numpy as np
@@ -38,7 +39,7 @@ space = {
 X, y = load_digits(return_X_y=True, as_frame=True)
 search = PruningSearchCV(
     PruningClassifier(16, n_replicas=2, epochs=40, batch_size=64, random_state=0), space, n_trials=6, name="arrays",
-    output="arrays", study={"search": {"confirm_seeds": 2}}, run={"progress": False},
+    cv=4, output="arrays", study={"search": {"confirm_seeds": 2}}, run={"progress": False},
 )
 search.fit(X, y)
 pd.testing.assert_frame_equal(search.result_.trials, command.trials)
@@ -77,7 +78,7 @@ def test_the_rows_of_a_study_give_the_trials_of_the_command(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"cv": 5}, "cv = 5 makes 5 splits and must make one"),
+        ({"cv": 60}, "training.folds = 60 must be at most 40, since a class has no more rows to train on"),
         ({"cv": KFold(3)}, "makes 3 splits and must make one"),
         ({"cv": ShuffleSplit(1)}, "give fit X_test and y_test too"),
         ({"estimator": PruningClassifier(4, network=lambda *_: nn.Linear(2, 2))}, "estimator.network must be None"),
