@@ -87,6 +87,26 @@ class SearchResult:
         ]
         return pd.DataFrame(rows, index=pd.Index([trial.number for trial in found], name="trial"))
 
+    @property
+    def selection(self) -> "pd.DataFrame":
+        """The inputs, those that most replicas of the winner keep first: one per row, under their names.
+
+        `frequency` is the share of the replicas that keep an input, with its 95 % interval from `low` to `high`; `kept`
+        are the n most frequent. With `search.decoys`, `q_value` is the smallest rate of false discoveries at which the
+        input is claimed. `twins` are those that can stand in for a kept one. See `search.trials.selection`.
+
+        Raises
+        ------
+        StudyError
+            There is no winner, or it drops no inputs.
+        """
+        import pandas as pd
+
+        found = self.json.get("selection")
+        if found is None:
+            raise StudyError(f"the search {self.json['study']} has selected no inputs")
+        return pd.DataFrame(found["inputs"]).set_index("name")
+
     def network(self) -> RawNetwork:
         """The winner's pruned network: raw (B, n) float32 of its `columns`, in their order, -> logits (B, C).
 
@@ -137,7 +157,11 @@ class SearchResult:
 
 
 def summarise(
-    study: Study, ledger: Ledger, confirmed: Mapping[int, Mapping[str, Confirmed]], seconds: float
+    study: Study,
+    ledger: Ledger,
+    confirmed: Mapping[int, Mapping[str, Confirmed]],
+    selections: Mapping[int, Mapping[str, Any]],
+    seconds: float,
 ) -> dict[str, Any]:
     """The search in numbers: the JSON of `deeppp search --json`, but for where it is stored, and the run ids.
 
@@ -145,6 +169,7 @@ def summarise(
         study: the study file.
         ledger: the search's trials.
         confirmed: for every n the best of each strategy.
+        selections: for every n with a winner that drops inputs, what can be said of those that it keeps.
         seconds: that this run of the search took.
     """
     trials = ledger.trials
@@ -155,6 +180,8 @@ def summarise(
     results = {
         keep: _result(study, [trial for trial in trials if trial.has(keep)], best) for keep, best in confirmed.items()
     }
+    for keep, selection in selections.items():
+        results[keep]["selection"] = selection
     first, *others = results.values()
     return {
         "study": ledger.label,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from search.propose.ledger import Ledger
     from search.record.recorder import Recorder
     from search.result import SearchResult
+    from search.train.confirmation import Confirmed
     from search.trials.kept import KeptNetworks
 
 
@@ -280,8 +281,11 @@ class _Run:
             keep: confirm(self.study.at(keep), [trial for trial in trials if trial.has(keep)], self.data, self.watcher)
             for keep in keeps
         }
+        selections = {
+            keep: found for keep, of_n in confirmed.items() if (found := self._selection(self.study.at(keep), of_n))
+        }
         kept.reduce_to([entry.trial.number for of_n in confirmed.values() for entry in of_n.values()])
-        result = summarise(self.study, ledger, confirmed, time.monotonic() - self.started)
+        result = summarise(self.study, ledger, confirmed, selections, time.monotonic() - self.started)
         self.watcher.warn(*largest_class_warnings(result, self.data))
         best = confirmed[keeps[0]].get(result["winner"])
         network = best.network if best else None
@@ -290,6 +294,21 @@ class _Run:
             network = None
         write_network(search_folder(self.places.output, ledger.label) / WINNER, network)
         return result
+
+    def _selection(self, study: Study, confirmed: Mapping[str, "Confirmed"]) -> dict[str, Any] | None:
+        """What can be said of the inputs that the winner keeps; None where there is none, or it keeps all."""
+        from pruning_core.compaction import PrunedReplica
+        from search.train.confirmation import winner
+        from search.train.decoys import kept_beside_decoys
+        from search.trials.selection import selection
+
+        name = winner(confirmed)
+        best = confirmed[name] if name else None
+        if best is None or not best.selected[0]:
+            return None
+        beside = kept_beside_decoys(study, best.config, self.data, self.watcher) if study.search.decoys else None
+        network = best.network if isinstance(best.network, PrunedReplica) else None
+        return selection(best.selected, self.data, network, beside)
 
 
 def _one_line(error: BaseException) -> str:

@@ -155,6 +155,10 @@ class Dataset:
         columns = zip(*((part.x, part.y, part.weight, part.group) for part in parts), strict=True)
         return _in_pool(replace(self, pool=Part(*(joined([*column]) for column in columns))))  # type: ignore[arg-type]
 
+    def with_rows(self, pool: Part) -> "Dataset":
+        """The same data, which is pooled, with other columns of the same rows."""
+        return _in_pool(replace(self, pool=pool))
+
     @property
     def rows(self) -> Part:
         """All rows that are not test.

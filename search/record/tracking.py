@@ -38,6 +38,7 @@ from search.study import Study
 from search.study.objectives import PRUNED, metric_in
 from search.trials.overview import last_line
 from search.trials.result import at, by_keep
+from search.trials.selection import as_latex
 from search.trials.trial import SearchEnding, Trial, TrialEnding
 
 TRIAL_STATUS: dict[TrialEnding, str] = {"ended": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -309,6 +310,7 @@ class Tracking:
             self._mark(BEST, summary.best_marks(result))
             self._mark(PARETO, summary.pareto_marks(result))
             self._log_now(self._parent, values, tags | {NOTE: note})
+            from search.figures.selection import selection_picture
             from search.figures.strategies import (
                 strategy_summary,  # takes half a second for which the start of a search need not wait
             )
@@ -321,6 +323,10 @@ class Tracking:
                         study = f"{result.get('study', 'study')}{at(keep)}"
                         path = staging / f"strategies{which}.png"
                         strategy_summary({**part, "study": study}, path, self._metric)
+                    if part.get("selection"):
+                        _write(staging / f"selection{which}.json", part["selection"])
+                        (staging / f"selection{which}.tex").write_text(as_latex(part["selection"]), encoding="utf-8")
+                        selection_picture(staging / f"selection{which}.png", part["selection"])
                     if part.get("pareto"):
                         _write(staging / f"pareto{which}.json", part["pareto"])
                 draw(staging)

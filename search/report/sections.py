@@ -22,6 +22,7 @@ from search.report.findings import (
     typical_failure,
 )
 from search.report.search_record import SearchRecord
+from search.report.selection import blocks as selection_blocks
 from search.trials.estimate import count, estimate, listing
 from search.trials.pareto import front
 from search.trials.trial import LoggedTrial, schedule
@@ -349,4 +350,7 @@ def selection(search: SearchRecord, folder: Path, inputs: int | None) -> Section
         f"How often each input is kept by the {count(seeds, 'fresh seed')} of {best} (bars), the most frequent first: "
         f"{always} of {keep} by all of them.{agree} Marks: the other strategies.{rest}"
     )
-    return Section("Which inputs are kept", [Picture(path, "Bars: how often each input is kept", caption)])
+    blocks: list[Block] = [Picture(path, "Bars: how often each input is kept", caption)]
+    if found := search.result.get("selection"):
+        blocks += selection_blocks(found, folder)
+    return Section("Which inputs are kept", blocks)

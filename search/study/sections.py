@@ -182,6 +182,12 @@ class Search(Section):
         SIGNAL_EFFICIENCY, gt=0, lt=1, description="at which pruned_rejection is measured: the share of the signal kept"
     )
     confirm_seeds: int = Field(16, ge=1, description="fresh seeds that confirm the best of each strategy")
+    decoys: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="so many decoys of each input compete with it, to tell which inputs can be claimed",
+    )
     early_stopping: Annotated[str, AfterValidator(one_of(STOPPING_RULES))] = Field(
         "hopeless", description="which trials are stopped before their end"
     )

@@ -125,6 +125,15 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
+    def _decoys_fit(self) -> "Study":
+        if self.search.decoys and (self.network.build or self.network.kind):
+            raise StudyError(
+                f"search.decoys = {self.search.decoys} must be 0 for another network than the built-in one of linear "
+                "layers: with decoys there are more inputs than it may be made for"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _folds_fit(self) -> "Study":
         split = parse_split(self.data.split)
         if self.training.folds and isinstance(split, Marked | ByFiles):

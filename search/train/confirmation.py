@@ -197,7 +197,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
     return confirmed
 
 
-def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
+def seeds_per_task(seeds: int, trials: int, slots: int, fewest: int = FEWEST_SEEDS) -> int:
     """How many seeds train together: all of a trial if every worker then has two tasks or more, else fewer.
 
     The more train together, the quicker is each of them.
@@ -206,7 +206,7 @@ def seeds_per_task(seeds: int, trials: int, slots: int) -> int:
     (16, 8)
     """
     size = seeds
-    while size > FEWEST_SEEDS and trials * -(-seeds // size) < 2 * slots:
+    while size > fewest and trials * -(-seeds // size) < 2 * slots:
         size = -(-size // 2)
     return size
 

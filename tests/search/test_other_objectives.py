@@ -31,7 +31,7 @@ network: {hidden: [8]}
 training: {epochs: 30, batch_size: 64, seeds: 2, settle_epochs: 3, folds: 4}
 strategies: [stepped]
 space: {growth: 2, step_epochs: 1, mu: one, lambda_start: {choices: [0.1, 1.0]}}
-search: {trials: 2, confirm_seeds: 2, objective: pruned_auc, sampler: random}
+search: {trials: 2, confirm_seeds: 2, objective: pruned_auc, sampler: random, decoys: 2}
 resources: {cpu: 2}
 """
 
@@ -109,6 +109,31 @@ def test_a_trial_in_folds_replays_to_the_last_digit(searched: Searched, capsys: 
     assert "the same numbers" in capsys.readouterr().out
 
 
+def test_the_selection_is_told_with_its_decoys_and_twins(searched: Searched) -> None:
+    selection = searched.result["selection"]
+    assert (selection["keep"], selection["replicas"], selection["decoys"]["copies"]) == (3, 2, 2)
+    assert [entry["kept"] for entry in selection["inputs"]] == [True] * 3 + [False] * 3
+    assert all(entry["low"] <= entry["frequency"] <= entry["high"] for entry in selection["inputs"])
+    frequencies = searched.result["strategies"]["stepped"]["selection_frequency"]
+    assert {e["name"]: e["frequency"] for e in selection["inputs"] if e["frequency"]} == frequencies
+    data = load_study(searched.folder / "events.yaml").load_data()
+    table = SearchResult(searched.result, Stored(searched.output), data).selection
+    assert list(table.index) == [entry["name"] for entry in selection["inputs"]]
+    assert {"frequency", "low", "high", "kept", "q_value", "twins"} <= set(table.columns)
+
+
+def test_mlflow_has_the_selection_as_json_latex_and_picture(searched: Searched, tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{searched.output / 'mlflow.db'}")
+    parent = searched.result["mlflow"]["parent_run_id"]
+    names = {artifact.path for artifact in client.list_artifacts(parent)}
+    assert {"selection.json", "selection.tex", "selection.png"} <= names
+    kept = json.loads(Path(client.download_artifacts(parent, "selection.json", str(tmp_path))).read_text())
+    assert kept == searched.result["selection"]
+    latex = Path(client.download_artifacts(parent, "selection.tex", str(tmp_path))).read_text()
+    assert latex.count("\\\\") == 4
+    assert latex.startswith("\\begin{tabular}")
+
+
 def test_the_registered_network_has_the_auc_that_scikit_learn_measures(searched: Searched) -> None:
     data = load_study(searched.folder / "events.yaml").load_data()
     result = SearchResult(searched.result, Stored(searched.output), data)
@@ -135,6 +160,8 @@ def test_the_page_speaks_of_the_objective_and_shows_the_rejection(searched: Sear
     assert f"the pruned network reaches an AUC of {mean:.3f}" in page.text
     assert "higgs being the signal" in page.text
     assert "balanced accuracy" in page.text
+    assert "The stability of the selection is" in page.text
+    assert "can be claimed" in page.text
 
 
 def test_a_trial_shows_the_metric(searched: Searched, capsys: pytest.CaptureFixture[str]) -> None:
