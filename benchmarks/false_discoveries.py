@@ -23,10 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, from_arrays
-from pruning_core.selection import claims, with_decoys
-from pruning_core.selection.decoys import kept_beside
-from pruning_core.selection.frequency import kept_matrix
-from pruning_core.training import train
+from pruning_core.selection import compete
 
 INPUTS, MATTER, BLOCK, STEEPNESS, DECOYS = 100, 10, 5, 2.0, 4
 SETTINGS = [
@@ -57,15 +54,10 @@ def generated(kind: str, rows: int, correlation: float, seed: int) -> tuple[Data
 def repeat(kind: str, rows: int, correlation: float, seed: int) -> dict[str, Any]:
     """What is claimed of one generated set."""
     data, matter = generated(kind, rows, correlation, seed)
-    beside = with_decoys(data, DECOYS, seed)
-    run = train(CONFIG, beside, range(8), device="cpu")
-    for _ in run:
-        pass
-    found = claims(kept_beside(kept_matrix(run.selected(), beside.feature_names), DECOYS))
+    found = compete(CONFIG, data, DECOYS, range(8), device="cpu")
     claimed = [int(data.feature_names[i][1:]) for i in found.claimed]
     right = len({*claimed} & {*matter})
-    complete = float(run.history.records[-1].complete.mean())
-    return {"claimed": len(claimed), "right": right, "noise": found.noise, "complete": complete}
+    return {"claimed": len(claimed), "right": right, "noise": found.noise}
 
 
 def main() -> None:

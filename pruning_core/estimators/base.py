@@ -48,6 +48,7 @@ class PruningEstimator(BaseEstimator):
         n_features_to_select: int | float = 0.5,
         *,
         n_replicas: int = 8,
+        n_decoys: int = 0,
         validation_fraction: float = 0.15,
         random_state: int | np.random.RandomState | None = None,
         device: str | None = None,
@@ -60,6 +61,7 @@ class PruningEstimator(BaseEstimator):
             raise TypeError(f"{type(self).__name__} takes no parameter {unknown[0]!r}")
         self.n_features_to_select = n_features_to_select
         self.n_replicas = n_replicas
+        self.n_decoys = n_decoys
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
@@ -95,7 +97,14 @@ class PruningEstimator(BaseEstimator):
         for record in run:
             if self.verbose and (record.epoch % -(-config.epochs // LINES) == 0 or run.finished):
                 print(_line(record, config))
-        self._keep(run, inputs, np.isin(names, data.feature_names))
+        varies = np.isin(names, data.feature_names)
+        self._keep(run, inputs, varies)
+        if self.n_decoys:
+            from pruning_core.selection import compete  # loads what most fits do not need
+
+            found = compete(config, data, self.n_decoys, seeds, self.network or GATED_MLP, self.device)
+            self.q_values_ = np.ones(len(varies))
+            self.q_values_[varies] = found.q_values
 
     def _keep(self, run: Training, inputs: KeptInputs, varies: NDArray[np.bool_]) -> None:
         """The fitted attributes; columns that were constant are dropped, and count as closed before all others."""

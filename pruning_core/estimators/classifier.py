@@ -23,6 +23,8 @@ class PruningClassifier(ClassifierMixin, PruningEstimator):
         n, how many inputs survive: a count, or a fraction of the inputs (rounded down, but 1 at least).
     n_replicas : int, default=8
         R, how many networks are trained.
+    n_decoys : int, default=0
+        M, with how many decoys each input competes in a second training; 0 leaves it out. See ``q_values_``.
     validation_fraction : float, default=0.15
         The share of the rows that judges the replicas and trains none, stratified; unused where `fit` gets ``X_val``.
     random_state : int, RandomState or None, default=None
@@ -48,6 +50,9 @@ class PruningClassifier(ClassifierMixin, PruningEstimator):
         constant in training come after all others.
     support_frequency_ : ndarray of float of shape (n_features_in_,)
         The share of the replicas that keep each input.
+    q_values_ : ndarray of float of shape (n_features_in_,)
+        With ``n_decoys`` only: the smallest rate of false discoveries at which an input is claimed, among knockoffs of
+        all inputs (see `pruning_core.selection.claims`). At 0.1 and with four decoys, three inputs at least must win.
     n_features_ : int
         n.
     n_features_in_, feature_names_in_

@@ -4,6 +4,7 @@ From several replicas of one configuration, each with its seed and, with `folds`
 """
 
 from pruning_core.selection.claims import Claims, claims
+from pruning_core.selection.competition import compete
 from pruning_core.selection.decoys import kept_beside, with_decoys
 from pruning_core.selection.frequency import Frequency, Stability, frequency, kept_matrix, stability
 from pruning_core.selection.twins import Twin, twins
@@ -14,6 +15,7 @@ __all__ = [
     "Stability",
     "Twin",
     "claims",
+    "compete",
     "frequency",
     "kept_beside",
     "kept_matrix",

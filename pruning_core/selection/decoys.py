@@ -1,6 +1,7 @@
 """A data set in which every input has decoys: knockoffs that are known to carry nothing about the label."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,8 @@ def _some_rows(data: Dataset) -> Dataset:
     share = ROWS / sum(len(part.y) for part in parts.values())
     if share >= 1:
         return data
-    random, fewer = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    fewer: dict[str, Any] = {}
     for name, part in parts.items():
         rows = torch.from_numpy(np.sort(random.choice(len(part.y), int(share * len(part.y)), replace=False)))
         weight, group = (None if column is None else column[rows] for column in (part.weight, part.group))

@@ -76,6 +76,15 @@ def test_what_it_says_of_a_row_is_consistent(fitted: PruningClassifier, rows: Fr
     np.testing.assert_allclose(np.log(probabilities[:, 0] / probabilities[:, 1]), decision[:, 0] - decision[:, 1])
 
 
+def test_with_decoys_the_inputs_that_tell_the_classes_apart_are_claimed(rows: Frame) -> None:
+    X, y = rows
+    fitted = PruningClassifier(4, n_replicas=4, n_decoys=4, random_state=0).fit(X, y)
+    told = np.argsort(-fitted.support_frequency_, kind="stable")[:3]
+    assert (fitted.q_values_[told] <= 0.1).all()
+    assert fitted.q_values_.shape == (X.shape[1],)
+    assert not hasattr(PruningClassifier(4, n_replicas=1, epochs=1).fit(X, y), "q_values_")
+
+
 def test_the_ranking_tells_in_which_order_gates_closed(fitted: PruningClassifier) -> None:
     ranking = fitted.ranking_
     assert np.flatnonzero(ranking == 1).tolist() == INFORMATIVE

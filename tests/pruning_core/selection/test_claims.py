@@ -38,7 +38,7 @@ def test_noise_is_claimed_at_most_as_often_as_the_level_says() -> None:
     rates = []
     for seed in range(300):
         claimed = claims(competition([0.9] * 6, noise=60, seed=seed)).claimed
-        rates.append(np.mean(claimed >= 6) if len(claimed) else 0.0)
+        rates.append(float(np.mean(claimed >= 6)) if len(claimed) else 0.0)
     assert np.mean(rates) <= 0.1 + 2 * np.std(rates) / np.sqrt(len(rates))
 
 

@@ -52,7 +52,7 @@ def test_distinctness_is_the_best_that_a_joint_distribution_allows(correlation: 
     room = (copies + 1) / copies * matrix - np.diag(found)
     assert np.linalg.eigvalsh(room)[0] > 0
 
-    def worth(s: NDArray[np.float64]) -> float:
+    def worth(s: NDArray[np.floating]) -> float:
         return float(np.linalg.slogdet((copies + 1) / copies * matrix - np.diag(s))[1] + copies * np.log(s).sum())
 
     for j in range(size):
