@@ -35,7 +35,7 @@ def score_within_band(path: Path, curve: Curve, metric: Metric) -> None:
             ("◆", DROPPED, f"n = {chosen.keep}, the {'cheapest' if curve.priced else 'smallest'} above it", INK)
         )
     if left_out:
-        keys.append(("○", MUTED, "not every seed completes", INK))
+        keys.append(("○", MUTED, "incomplete", INK))
     legend(figure, 0.085, keys)
     axes.set_xscale("log")
     quiet(axes, "y")
@@ -43,9 +43,10 @@ def score_within_band(path: Path, curve: Curve, metric: Metric) -> None:
     axes.xaxis.set_major_locator(FixedLocator(_labelled([point.cost for point in curve.points])))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 100 else f"{value:.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(y=0.08)
     if points:
         axes.set_ylim(floor([point.mean - point.error for point in points]), None)
-    axes.set_ylim(None, min(axes.get_ylim()[1], 1.01 * metric.most))
+    axes.set_ylim(None, min(axes.get_ylim()[1], 1.02 * metric.most))
     axes.spines["bottom"].set(visible=True, color=RULE)
     what = "mean cost of the inputs that are kept" if curve.priced else "n, the inputs that are kept"
     axes.set_xlabel(what, color=MUTED, fontsize=10.5)
@@ -54,7 +55,7 @@ def score_within_band(path: Path, curve: Curve, metric: Metric) -> None:
 
 
 def _labelled(places: list[float]) -> list[float]:
-    """Those places on a logarithmic axis that leave each other room for a label, from the right: the least are near."""
+    """Those places on a logarithmic axis that leave each other room for a label, from the left."""
     low, high = np.log(min(places)), np.log(max(places))
     labelled: list[float] = []
     for place in sorted(places):

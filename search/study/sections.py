@@ -158,6 +158,8 @@ class Data(Section):
             raise ValueError("must be a number, a list of numbers, or auto")
         if not isinstance(keep, list | tuple):
             return check_hyperparameter("keep", keep, "data.keep")
+        if AUTO in keep:
+            raise ValueError("must be auto alone, or hold numbers only")
         checked = tuple(check_hyperparameter("keep", each, "data.keep") for each in keep)
         if not checked or len(set(checked)) < len(checked):
             raise ValueError("must be a number or a list of one or more numbers, each once")

@@ -81,11 +81,12 @@ def with_folds(study: Study, data: Dataset) -> Study:
 
 
 def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:
-    """Runs on a node: trains to the end, and tells the `trial.json`."""
+    """Runs on a node: trains to the end, unless that is not to be complete, and tells the `trial.json`."""
     torch.set_num_threads(resources.threads)
     run = begin(TrialConfig(**config), kit.open(), seeds, device_of(resources.device))
     for _ in run:
-        pass
+        if run.history.hopeless():
+            break
     return run.result()
 
 

@@ -15,10 +15,9 @@ import numpy as np
 
 from pruning_core.metrics import Metric
 
-RATIO = math.sqrt(2)
 FINE = 0.05
 CONFIGURATIONS = 16
-BEST = 3
+BEST = 2
 
 Hyperparameters = Mapping[str, Any]
 
@@ -123,9 +122,9 @@ def sentence(curve: Curve, metric: Metric) -> str:
         return "At no n did every seed complete."
     what = f"{chosen.keep} input{'s' * (chosen.keep > 1)} {'are' if chosen.keep > 1 else 'is'} enough"
     price = f" at a mean cost of {chosen.cost:.4g}" if curve.priced else ""
-    reach = f"{metric.text(best.mean)} ± {metric.number(best.error)}"
+    reach = metric.text(best.mean, best.error)
     if chosen == best:
-        return f"{what}{price}: {reach}, the best of all n, and with less it is worse by more than one standard error."
+        return f"{what}{price}: {reach}, the best of all n, and with less it is more than one standard error worse."
     least = "the cheapest" if curve.priced else "the fewest"
     return (
         f"{what}{price}: {metric.text(chosen.mean)}, {least} within one standard error of the best, {reach} with "
@@ -138,13 +137,12 @@ def _keeps(points: Sequence[Point]) -> list[int]:
 
 
 def grid(inputs: int) -> list[int]:
-    """Where the curve is looked at first: from 1 to N - 1, each n about 1.4 times the one before.
+    """Where the curve is looked at first: from 1 to N - 1, each n twice the one before.
 
     >>> grid(41)
-    [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 40]
+    [1, 2, 4, 8, 16, 32, 40]
     """
-    steps = range(1 + int(2 * math.log2(max(1, inputs - 1))))
-    return sorted({round(RATIO**step) for step in steps} | {inputs - 1})
+    return sorted({2**step for step in range((inputs - 1).bit_length())} | {inputs - 1})
 
 
 def find(measure: Measure, inputs: int, configurations: Sequence[Hyperparameters]) -> Curve:
