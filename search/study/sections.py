@@ -72,7 +72,7 @@ class Data(Section):
         "where the network says it",
     )
     costs: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        {}, description="what inputs cost, by name or glob, others 1: with keep: auto, the cheapest choice wins"
+        {}, description="what inputs cost, by name or glob, others 1: keep: auto takes the cheapest n that is enough"
     )
     features: tuple[str, ...] | None = Field(
         None,

@@ -179,8 +179,8 @@ class Study(Section):
             if name not in used
         ]
         few = f"search.trials = {self.search.trials} leaves {', '.join(untried)} without a trial"
-        free = "data.costs has no effect where data.keep is a number: they tell which of several n is the cheapest"
-        return idle + [few] * bool(untried) + [free] * (bool(self.data.costs) and isinstance(self.data.keep, int))
+        free = "data.costs has no effect without data.keep: auto, which takes the cheapest n that is enough"
+        return idle + [few] * bool(untried) + [free] * (bool(self.data.costs) and not self.data.auto)
 
     def trial_config(self, hyperparameters: Mapping[str, object] | None = None) -> TrialConfig:
         """The configuration of one trial: the library's defaults, under what the study fixes, under these.

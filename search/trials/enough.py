@@ -103,6 +103,22 @@ class Curve:
         return {"chosen": chosen.keep if chosen else None, "curve": [asdict(point) for point in self.points]}
 
     @classmethod
+    def confirmed(cls, result: Mapping[str, Any]) -> "Curve":
+        """The validation scores of the winners of a search over several n, with their fresh seeds.
+
+        Args:
+            result: the JSON of `deeppp search --json`.
+        """
+        points = []
+        for keep, part in (result.get("keeps") or {}).items():
+            if part["winner"]:
+                entry = part["strategies"][part["winner"]]
+                scores = entry["validation"]["per_seed"]
+                measured = Measured(scores, [int(keep)] * len(scores), entry["outcome"]["complete"])
+                points.append(Point.of(int(keep), measured, {"strategy": part["winner"]}))
+        return cls.of(points)
+
+    @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "Curve":
         """What `as_json` wrote."""
         return cls(tuple(Point(**point) for point in entry["curve"]))

@@ -74,7 +74,7 @@ def test_inputs_cost_1_unless_a_name_or_a_glob_says_otherwise() -> None:
 
 def test_costs_at_a_given_n_have_no_effect_and_that_is_said() -> None:
     (warning,) = a_study(keep=4, costs={"alcohol": 3}).warnings
-    assert warning.startswith("data.costs has no effect where data.keep is a number")
+    assert warning.startswith("data.costs has no effect without data.keep: auto")
     assert not a_study(costs={"alcohol": 3}).warnings
 
 
