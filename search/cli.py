@@ -17,7 +17,7 @@ from search import terminal
 from search.run import Stopped, run_study, settings, sync_study
 from search.stores.addresses import Stored, cache_folder, check_file, check_folder, without_password
 from search.study import StudyError, load_study, load_trial
-from search.study.trying import on
+from search.study.trying import on, with_some_n
 from search.trials.trial import schedule
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def check(options: argparse.Namespace) -> int:
     study = on(study, data)
     from pruning_core.network_check import check_network
 
-    network = check_network(study.network.spec, study.trial_config(), data)
+    network = check_network(study.network.spec, with_some_n(study, data).trial_config(), data)
     terminal.show_study(study, study.varied.table(), data, network)
     terminal.warn(*study.warnings, *data.warnings)
     return DONE

@@ -186,6 +186,7 @@ def summarise(
     return {
         "study": ledger.label,
         "objective": study.search.score,
+        **({"keep": ledger.curve.as_json()} if ledger.curve else {}),
         "trials": len(trials),
         "failed": overview.failed,
         "stopped": overview.stopped,

@@ -20,7 +20,7 @@ from search.stores.addresses import Places, Stored, cache_folder, places, withou
 from search.stores.process import process_settings
 from search.study import Study, StudyError, load_study
 from search.study.files import read_study
-from search.study.trying import on
+from search.study.trying import on, with_some_n
 from search.train import settings as train_settings
 from search.trials.trial import SearchEnding
 from search.trials.watcher import Watcher
@@ -130,7 +130,7 @@ def sync_study(study: Study, output: Path, storage: str | None = None, tracking_
     with settings():
         from search.propose.ledger import lock, open_ledger
         from search.propose.storage import quiet_optuna
-        from search.record.recorder import open_recorder, save_result, saved_result
+        from search.record.recorder import open_recorder, open_tracking, save_result, saved_result
         from search.record.tracking import TrackingError
         from search.trials.checkpoint import search_folder
 
@@ -138,7 +138,9 @@ def sync_study(study: Study, output: Path, storage: str | None = None, tracking_
             ledger = open_ledger(study, data, where, resume=True)
             folder = search_folder(where.output, ledger.label)
             with lock(folder):
-                recorder = open_recorder(study, data, ledger, where, True, Watcher())
+                if study.data.auto:
+                    study = study.at(ledger.found_keep())
+                recorder = open_recorder(open_tracking(study, where), study, data, ledger, where, True, Watcher())
                 result, ending = saved_result(folder)
                 result["mlflow"] = recorder.tracking.where
                 try:
@@ -196,7 +198,7 @@ class _Run:
         """The whole search; until it needs Ray, which `ray_is_up` waits for, the databases are opened."""
         from search.propose.ledger import lock, open_ledger
         from search.propose.storage import quiet_optuna
-        from search.record.recorder import open_recorder
+        from search.record.recorder import open_recorder, open_tracking
         from search.result import SearchResult
         from search.train.resources import measure_resources
         from search.trials.checkpoint import search_folder
@@ -204,16 +206,18 @@ class _Run:
         run = self
         if self.study.resources.auto:
             ray_is_up()
-            measured = measure_resources(self.study, self.data)
+            measured = measure_resources(with_some_n(self.study, self.data), self.data)
             run = replace(self, study=self.study.model_copy(update={"resources": measured}))
         with quiet_optuna():
             ledger = open_ledger(run.study, run.data, run.places, run.resume)
             folder = search_folder(run.places.output, ledger.label)
             with lock(folder):
                 try:
-                    recorder = open_recorder(run.study, run.data, ledger, run.places, run.resume, run.watcher)
+                    tracking = open_tracking(run.study, run.places)
+                    run = run._with_n(ledger, ray_is_up)
+                    recorder = open_recorder(tracking, run.study, run.data, ledger, run.places, run.resume, run.watcher)
                 except StudyError:
-                    if not run.resume:
+                    if not run.resume and ledger.curve is None:
                         ledger.discard()
                         (folder / "lock").unlink()
                         folder.rmdir()
@@ -222,10 +226,45 @@ class _Run:
         stored = Stored(run.places.output, run.places.storage, run.places.tracking_uri)
         return SearchResult(result, stored, run.data)
 
+    def _with_n(self, ledger: "Ledger", ray_is_up: Callable[[], object]) -> "_Run":
+        """The same run once n is known, which `data.keep: auto` leaves to a curve; that is trained once a search."""
+        if not self.study.data.auto:
+            return self
+        curve = ledger.curve
+        if curve is None:
+            from search.train.enough import find_curve
+
+            try:
+                with self._stopping(ledger.label):
+                    ray_is_up()
+                    curve = find_curve(self.study, self.data, self.watcher)
+            finally:
+                self.watcher.end()
+            if curve.chosen is None:
+                raise StudyError("data.keep = 'auto' finds no n with which every seed completes: it must be a number")
+            ledger.note_curve(curve)
+        self.watcher.found(curve, self.study.metric(self.data))
+        return replace(self, study=self.study.at(ledger.found_keep()))
+
+    @contextmanager
+    def _stopping(self, label: str) -> Iterator[None]:
+        """Tells of whatever ends a search early as `Stopped`."""
+        from search.propose.storage import STORAGE_ERRORS
+        from search.train.tune import CLUSTER_ERRORS, Halted, no_space
+
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Stopped(label) from None
+        except Halted as halted:
+            raise Stopped(label, str(halted)) from None
+        except (OSError, *STORAGE_ERRORS, *CLUSTER_ERRORS) as error:
+            raise Stopped(label, no_space(self.places.output) or _one_line(error)) from error
+
     def _search(self, ledger: "Ledger", recorder: "Recorder", ray_is_up: Callable[[], object]) -> dict[str, Any]:
         from search.propose.optimiser import budget
         from search.propose.storage import STORAGE_ERRORS
-        from search.train.tune import CLUSTER_ERRORS, Halted, Trials, no_space
+        from search.train.tune import Trials
         from search.trials.checkpoint import search_folder
         from search.trials.kept import KeptNetworks
 
@@ -238,29 +277,26 @@ class _Run:
         self.watcher.begin(self.study, ledger.label, budget(self.study))
         recorder.show_earlier()
         try:
-            ray_is_up()
-            if thaw:
-                # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out.
-                gc.collect()
-                gc.freeze()
-            over = [trial for trial in ledger.trials if trial.ending]
-            folder = search_folder(self.places.output, ledger.label)
-            kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
-            hours = self.study.search.hours
-            until = None if hours is None else self.started + 3600 * hours
-            if Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
-                reached = f"{len(ledger.trials)} of {budget(self.study)} trials"
-                result["ended_early"] = f"stopped after {reached}: the hours are used up"
-                self.watcher.warn(result["ended_early"])
-            result |= self._confirm(ledger, kept)
-            ending = "finished"
-        except KeyboardInterrupt:
-            ending = "interrupted"
-            raise Stopped(ledger.label) from None
-        except Halted as halted:
-            raise Stopped(ledger.label, str(halted)) from None
-        except (OSError, *STORAGE_ERRORS, *CLUSTER_ERRORS) as error:
-            raise Stopped(ledger.label, no_space(self.places.output) or _one_line(error)) from error
+            with self._stopping(ledger.label):
+                ray_is_up()
+                if thaw:
+                    # A full collection over what the libraries have loaded takes 0.2 s, every few trials: leave it out.
+                    gc.collect()
+                    gc.freeze()
+                over = [trial for trial in ledger.trials if trial.ending]
+                folder = search_folder(self.places.output, ledger.label)
+                kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
+                hours = self.study.search.hours
+                until = None if hours is None else self.started + 3600 * hours
+                if Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
+                    reached = f"{len(ledger.trials)} of {budget(self.study)} trials"
+                    result["ended_early"] = f"stopped after {reached}: the hours are used up"
+                    self.watcher.warn(result["ended_early"])
+                result |= self._confirm(ledger, kept)
+                ending = "finished"
+        except Stopped as stopped:
+            ending = "failed" if stopped.reason else "interrupted"
+            raise
         finally:
             if thaw:
                 gc.unfreeze()

@@ -26,10 +26,12 @@ from search.stores.locks import hold
 from search.stores.opening import readable, sqlite_file
 from search.study import Study, StudyError
 from search.trials.checkpoint import search_folder
+from search.trials.enough import Curve
 from search.trials.overview import NOT_FINITE, last_line
 from search.trials.trial import Trial
 
 EARLIER_SECONDS = "earlier_seconds"
+CURVE = "keep"
 
 
 class Ledger:
@@ -80,6 +82,26 @@ class Ledger:
     def add_seconds(self, seconds: float) -> None:
         """Notes how long this run of the search took."""
         self.study.set_user_attr(EARLIER_SECONDS, self.earlier_seconds + seconds)
+
+    @property
+    def curve(self) -> Curve | None:
+        """The score against n, of a search that has found its n."""
+        entry = self.study.user_attrs.get(CURVE)
+        return None if entry is None else Curve.read(entry)
+
+    def found_keep(self) -> int:
+        """The n that the curve tells.
+
+        Raises:
+            StudyError: there is none yet.
+        """
+        if self.curve is None or self.curve.chosen is None:
+            raise StudyError(f"the search {self.label} has not found its n yet: go on with it by --resume")
+        return self.curve.chosen.keep
+
+    def note_curve(self, curve: Curve) -> None:
+        """Notes from what the search has its n."""
+        self.study.set_user_attr(CURVE, curve.as_json())
 
     def discard(self) -> None:
         """Removes the search from its storage, as if it had never been begun."""
@@ -219,9 +241,16 @@ def read_ledger(name: str, url: str) -> ReadLedger:
             found = optuna.load_study(study_name=name if name in labels else first, storage=store)
         if found is not None:
             trials = [as_trial(trial) for trial in found.get_trials(deepcopy=False)]
-            return ReadLedger(found.study_name, found.user_attrs["study"], trials)
+            return ReadLedger(found.study_name, _with_n(found.user_attrs), trials)
     known = f"there are {_some(labels)}" if labels else "it is empty, run a search first"
     raise StudyError(f"there is no study or search {name} in {without_password(url)}: {known}")
+
+
+def _with_n(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The study of a search, with the n that was found where it was to be found."""
+    study: Mapping[str, Any] = attributes["study"]
+    chosen = attributes.get(CURVE, {}).get("chosen")
+    return {**study, "data": {**study["data"], "keep": chosen}} if chosen else study
 
 
 def optuna_study(label: str, url: str) -> optuna.Study:

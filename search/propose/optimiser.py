@@ -108,6 +108,22 @@ class Optimiser:
         return Proposal(trial, values, distributions)
 
 
+def drawn(study: Study, count: int) -> list[dict[str, Any]]:
+    """So many different configurations of a study, or as many as it has: its strategies in turn, the default first.
+
+    They are what each strategy's optimiser would try before it has learnt anything, without n.
+    """
+    points = first_points(study)
+    optimisers = [Optimiser(study, arm, [p for p in points if study.arm(p) == arm], []) for arm in study.arms]
+    found: list[dict[str, Any]] = []
+    for _ in range(count):
+        for optimiser in optimisers:
+            values = optimiser.ask().values
+            if values not in found:
+                found.append(values)
+    return found[:count]
+
+
 def _suggest(trial: optuna.Trial, name: str, what: BaseDistribution) -> Any:
     if isinstance(what, FloatDistribution):
         return trial.suggest_float(name, what.low, what.high, log=what.log)

@@ -20,6 +20,7 @@ from search.record.tracking import Tracking, TrackingError
 from search.stores.addresses import Places
 from search.study import Study, StudyError
 from search.trials.checkpoint import checkpoints, search_folder, trial_folder
+from search.trials.enough import Curve
 from search.trials.network import WINNER, read_network
 from search.trials.pareto import points
 from search.trials.result import by_keep, confirmed_by_keep
@@ -159,7 +160,8 @@ class Recorder:
             raise problem
 
     def _draw(self, result: dict[str, Any], to: Path) -> None:
-        """Draws what the study calls for: of two objectives the Pareto front, of several n the score against n."""
+        """Draws what the study calls for: of two objectives the Pareto front, of several n the score against n, and the
+        curve from which n was taken."""
         trials, metric = self.ledger.trials, self.study.metric(self.data)
         for keep, each in by_keep(result).items():
             if each.get("pareto"):
@@ -169,6 +171,10 @@ class Recorder:
                 name = f"pareto_{keep}.png" if keep else "pareto.png"
                 by_strategy = {s: [p for p in reached if p.strategy == s] for s in self.study.strategies}
                 pareto(to / name, by_strategy, metric)
+        if result.get("keep"):
+            from search.figures.enough import score_within_band
+
+            score_within_band(to / "keep.png", Curve.read(result["keep"]), metric)
         if results := confirmed_by_keep(result):
             from search.figures.results import score_against_n
 
@@ -201,16 +207,27 @@ def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
     return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])
 
 
-def open_recorder(
-    study: Study, data: Dataset, ledger: Ledger, places: Places, resume: bool, watcher: Watcher
-) -> Recorder:
-    """The recorder of a search, its parent run opened.
+def open_tracking(study: Study, places: Places) -> Tracking:
+    """The store that a search is to be recorded in.
 
     Raises:
         StudyError: MLflow cannot be used or reached.
     """
     try:
-        tracking = Tracking(places.tracking_uri, study.name, places.output / "mlartifacts")
+        return Tracking(places.tracking_uri, study.name, places.output / "mlartifacts")
+    except TrackingError as error:
+        raise StudyError(str(error)) from None
+
+
+def open_recorder(
+    tracking: Tracking, study: Study, data: Dataset, ledger: Ledger, places: Places, resume: bool, watcher: Watcher
+) -> Recorder:
+    """The recorder of a search whose n is known, its parent run opened.
+
+    Raises:
+        StudyError: MLflow does not take it.
+    """
+    try:
         tracking.open_search(ledger.label, study, data.fingerprint, places.output, resume)
     except TrackingError as error:
         raise StudyError(str(error)) from None

@@ -203,8 +203,12 @@ def search_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
         for keep, part in (result.get("keeps") or {}).items()
         for name, entry in part["strategies"].items()
     }
-    model = result.get("model")
-    return values | {f"model_{n}": number(model, n) for n in ("validation_accuracy", "test_accuracy")}
+    model, found = result.get("model"), result.get("keep")
+    return (
+        values
+        | {"keep": number(found, "chosen")}
+        | {f"model_{n}": number(model, n) for n in ("validation_accuracy", "test_accuracy")}
+    )
 
 
 def search_tags(result: Mapping[str, Any]) -> dict[str, str]:

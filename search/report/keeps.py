@@ -9,6 +9,7 @@ from search.figures.results import score_against_n
 from search.report.blocks import Line, Picture, Section, Table, Text
 from search.report.findings import data_name
 from search.report.search_record import SearchRecord
+from search.trials.enough import Curve, sentence
 from search.trials.estimate import count, estimate, listing
 from search.trials.result import confirmed_by_keep
 
@@ -71,4 +72,5 @@ def section(search: SearchRecord, full: Sequence[float], folder: Path) -> Sectio
         f"{metric.title} on the test part, 95 % intervals over the seeds; completion and validation decide who wins."
     )
     table = Table(("n", *results, "winner"), rows, chosen)
-    return Section(title, [Picture(path, f"Lines: test {metric.label} against n by strategy", caption), table])
+    enough = Text(f"By the validation scores of the winners: {sentence(Curve.confirmed(search.result), metric)}")
+    return Section(title, [enough, Picture(path, f"Lines: test {metric.label} against n by strategy", caption), table])

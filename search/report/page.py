@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pruning_core.data import DataError, Dataset
 from search.report import comparison, roc
+from search.report import enough as report_enough
 from search.report import inputs as report_inputs
 from search.report import keeps as report_keeps
 from search.report import sections as report_sections
@@ -112,6 +113,8 @@ def _html(search: SearchRecord, folder: Path, found: Data, output: Path, say: Sa
     if len(search.keeps) == 1:
         sections, networks = _sections(search, folder, found, say)
         sentences = opening(search, inputs) + comparison.summary(search, networks)
+        if search.result.get("keep"):
+            sections.insert(0, report_enough.section(search, folder))
     else:
         sections = []
         full: list[float] = []

@@ -63,6 +63,8 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
         else:
             _set(document, HOMES.get(key, key), value)
     study = read_study(document, path.parent, text)
+    if study.data.auto:
+        raise StudyError("data.keep = 'auto' is found by a search: a single trial takes a number, --set data.keep=16")
     return study, study.trial_config(hyperparameters)
 
 

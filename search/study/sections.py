@@ -1,7 +1,7 @@
 """The sections of a study file as validated models: what may stand in each, its default and its limits."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from search.study.samplers import SAMPLERS
 from search.study.section import Section, as_in_trial
 
 T = TypeVar("T")
+AUTO = "auto"
 AS_THEY_ARE = "none"
 Addresses = str | tuple[str, ...]
 
@@ -65,8 +66,13 @@ class Data(Section):
         "these, or a mapping from class to any of these"
     )
     target: str | None = Field(None, description="for files without classes of their own, the column with the labels")
-    keep: int | tuple[int, ...] | None = Field(
-        None, description="n of the pruner on the inputs; of a list, each in turn; left out where the network says it"
+    keep: int | tuple[int, ...] | Literal["auto"] | None = Field(
+        None,
+        description="n of the pruner on the inputs; of a list, each in turn; auto finds how many are enough; left out "
+        "where the network says it",
+    )
+    costs: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="what inputs cost, by name or glob, others 1: keep: auto takes the cheapest n that is enough"
     )
     features: tuple[str, ...] | None = Field(
         None,
@@ -99,6 +105,13 @@ class Data(Section):
         if not source or any(isinstance(label, bool) or not isinstance(label, str | int | float) for label in source):
             raise ValueError("must name the files of each class, such as {signal: sig.root, background: bkg.root}")
         return {str(label): _addresses(f"data.source.{label}", paths) for label, paths in source.items()}
+
+    @field_validator("costs", mode="before")
+    @classmethod
+    def _by_name(cls, costs: object) -> object:
+        if not isinstance(costs, Mapping) or any(isinstance(cost, bool) for cost in costs.values()):
+            raise ValueError("must hold lines of an input and its cost, such as lepton_iso: 3")
+        return {str(name): cost for name, cost in costs.items()}
 
     @field_validator("features", "exclude", "missing", mode="before")
     @classmethod
@@ -139,10 +152,14 @@ class Data(Section):
     @field_validator("keep", mode="before")
     @classmethod
     def _one_or_more(cls, keep: object) -> object:
-        if keep is None:
-            return None
+        if keep is None or keep == AUTO:
+            return keep
+        if isinstance(keep, str) and not keep.lstrip("-").isdecimal():
+            raise ValueError("must be a number, a list of numbers, or auto")
         if not isinstance(keep, list | tuple):
             return check_hyperparameter("keep", keep, "data.keep")
+        if AUTO in keep:
+            raise ValueError("must be auto alone, or hold numbers only")
         checked = tuple(check_hyperparameter("keep", each, "data.keep") for each in keep)
         if not checked or len(set(checked)) < len(checked):
             raise ValueError("must be a number or a list of one or more numbers, each once")
@@ -150,8 +167,18 @@ class Data(Section):
 
     @property
     def keeps(self) -> tuple[Any, ...]:
-        """Every n that the study is about, the first one first; None where the network says it, or drops no input."""
+        """Every n that the study is about, the first one first.
+
+        It is None where the network says it, or drops no input, and as long as it is still to be found.
+        """
+        if self.auto:
+            return (None,)
         return self.keep if isinstance(self.keep, tuple) else (self.keep,)
+
+    @property
+    def auto(self) -> bool:
+        """Whether n is still to be found."""
+        return self.keep == AUTO
 
 
 class Training(Section):
@@ -167,6 +194,8 @@ class Training(Section):
 
 FIRST_FRESH_SEED = 1_000_000
 """The first of the seeds that confirm the best trials: none of them has trained in the search."""
+FIRST_CURVE_SEED = 2_000_000
+"""The first of the seeds that draw the curve of `data.keep: auto`, which train nowhere else."""
 
 
 class Search(Section):
@@ -225,6 +254,11 @@ class Search(Section):
     def fresh_seeds(self) -> range:
         """The seeds that confirm the best trials."""
         return range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + self.confirm_seeds)
+
+    @property
+    def curve_seeds(self) -> range:
+        """The seeds of the curve that `data.keep: auto` goes by: as many as confirm the best trials."""
+        return range(FIRST_CURVE_SEED, FIRST_CURVE_SEED + self.confirm_seeds)
 
     @property
     def score(self) -> str:

@@ -22,6 +22,7 @@ from pruning_core.data.split import ByFiles, Marked, parse_split
 from pruning_core.hyperparameters import Choices, Range
 from pruning_core.metrics import METRICS, Metric
 from pruning_core.strategies import STRATEGIES
+from search.study.costs import costs_of
 from search.study.entries import Entry, check_hyperparameter, is_argument, parse_entry, plain_entry
 from search.study.errors import StudyError, sentence
 from search.study.network import Network
@@ -187,7 +188,8 @@ class Study(Section):
             if name not in used
         ]
         few = f"search.trials = {self.search.trials} leaves {', '.join(untried)} without a trial"
-        return idle + [few] * bool(untried)
+        free = "data.costs has no effect without data.keep: auto, which takes the cheapest n that is enough"
+        return idle + [few] * bool(untried) + [free] * (bool(self.data.costs) and not self.data.auto)
 
     def trial_config(self, hyperparameters: Mapping[str, object] | None = None) -> TrialConfig:
         """The configuration of one trial: the library's defaults, under what the study fixes, under these.
@@ -229,7 +231,7 @@ class Study(Section):
         pruning_core.data.DataError
             The data cannot be used.
         """
-        keys = self.data.model_dump(exclude={"keep"}) | {"class_weight": self.class_weight}
+        keys = self.data.model_dump(exclude={"keep", "costs"}) | {"class_weight": self.class_weight}
         keys["constant"] = self.network.input_shape is not None
         data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)
         data = data.pooled() if self.training.folds else data
@@ -254,6 +256,7 @@ class Study(Section):
         for keep in self.data.keeps:
             if keep is not None:
                 check_keep(data, keep)
+        costs_of(self.data.costs, data)
         if self.training.folds:
             seeds = [*range(self.training.seeds), *self.search.fresh_seeds]
             Folds(self.training.folds, data.pooled().rows).check(seeds, data.class_names)

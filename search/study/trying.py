@@ -11,7 +11,7 @@ from search.study.study import Study
 
 
 def on(study: Study, data: Dataset) -> Study:
-    """The same study about this data: its network has been tried, and `data.keep` says n of its inputs.
+    """The same study about this data: its network has been tried, and `data.keep` says n of its inputs, or auto.
 
     That stays None where the network drops no input, or where n depends on what is searched.
 
@@ -19,6 +19,9 @@ def on(study: Study, data: Dataset) -> Study:
         StudyError: the network cannot be trained.
         pruning_core.data.DataError: n lies outside, or the metric cannot be measured on the data.
     """
+    if study.data.auto:
+        on(with_some_n(study, data), data)
+        return study
     keep = study.network.keep_of(len(data.feature_names)) if study.data.keep is None else study.data.keep
     prune = {name: shares for name, shares in study.network.prune.items() if name != "inputs"}
     network = study.network.model_copy(update={"prune": prune})
@@ -28,6 +31,11 @@ def on(study: Study, data: Dataset) -> Study:
         return said
     found = try_network(said, data)
     return said.at(found) if keep is None else said
+
+
+def with_some_n(study: Study, data: Dataset) -> Study:
+    """The same study, where its n is still to be found with one that is possible: half of the inputs."""
+    return study.at(max(1, len(data.feature_names) // 2)) if study.data.auto else study
 
 
 def try_network(study: Study, data: Dataset) -> int | None:

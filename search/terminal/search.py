@@ -10,9 +10,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from pruning_core.metrics import Metric
 from search.stores.addresses import Stored
 from search.study import Study
 from search.terminal.screen import console, metric_of, percent, plain_table, warn
+from search.trials.enough import Curve, sentence
 from search.trials.overview import Overview
 from search.trials.result import at, by_keep
 from search.trials.trial import Trial, fitting, schedule
@@ -26,6 +28,32 @@ WIDTH_OF_NUMBERS, WIDTH_OF_SCORE, FEWEST_LETTERS = 33, 8, 20
 class SearchDisplay(Watcher):
     """The live table of a search; without a terminal, a line now and then."""
 
+    def __init__(self) -> None:
+        self.live: Live | None = None
+        self.bar = _bar(transient=True)
+
+    def looking(self, keeps: Sequence[int], pieces: int) -> None:
+        different = sorted(set(keeps))
+        where = f"n = {', '.join(map(str, different))}"
+        if len(keeps) > len(different):
+            where = f"{len(keeps) // len(different)} configurations at {where}"
+        if not _is_live():
+            console.print(f"how many inputs are enough: trying {where}")
+            return
+        self.bar.start()
+        for task in self.bar.task_ids:
+            self.bar.remove_task(task)
+        self.bar.add_task(
+            f"how many inputs are enough: {where if len(where) < 40 else f'{len(different)} n'}", total=pieces
+        )
+
+    def looked(self) -> None:
+        for task in self.bar.task_ids:
+            self.bar.advance(task)
+
+    def found(self, curve: Curve, metric: Metric) -> None:
+        console.print(sentence(curve, metric))
+
     def begin(self, study: Study, label: str, budget: int) -> None:
         """Opens the table."""
         self.study = study
@@ -36,19 +64,11 @@ class SearchDisplay(Watcher):
         self.running: set[int] = set()
         self.faults = 0
         self.over: list[Trial] = []
-        self.progress = Progress(
-            TextColumn("{task.description}", style="bold"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-            speed_estimate_period=SECONDS_OF_SPEED,
-        )
+        self.progress = _bar()
         self.task = self.progress.add_task(label, total=budget)
         self.is_confirming = False
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
-        self.is_live = console.is_interactive and console.file.isatty()
+        self.is_live = _is_live()
         if self.is_live:
             self.live.start()
         else:
@@ -91,7 +111,9 @@ class SearchDisplay(Watcher):
 
     def end(self) -> None:
         """Takes the table away."""
-        self.live.stop()
+        self.bar.stop()
+        if self.live:
+            self.live.stop()
 
     def _confirmation(self) -> str:
         return f"confirming the best of each strategy with {self.study.search.confirm_seeds} fresh seeds"
@@ -130,6 +152,23 @@ class SearchDisplay(Watcher):
             table.add_row(*row)
         below = self._confirmation() if self.is_confirming else self._counts(overview)
         return Group(self.progress, Text(below, style="dim"), Text(), table)
+
+
+def _is_live() -> bool:
+    return console.is_interactive and console.file.isatty()
+
+
+def _bar(transient: bool = False) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", style="bold"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        speed_estimate_period=SECONDS_OF_SPEED,
+        transient=transient,
+    )
 
 
 def _duration(seconds: float) -> str:
@@ -178,6 +217,8 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
         f"in {_duration(result['seconds'])}, {result['replica_epochs_per_second']:.0f} replica-epochs/s\n"
     )
     each, metric = by_keep(result), metric_of(study)
+    if result.get("keep"):
+        console.print(f"{sentence(Curve.read(result['keep']), metric)}\n")
     n = [">n"] if len(each) > 1 else []
     table = plain_table("  strategy", *n, ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")
     for keep, part in each.items():

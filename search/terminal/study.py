@@ -8,8 +8,10 @@ from rich.text import Text
 
 from search.study import Study
 from search.study.objectives import SCORES
+from search.study.sections import AUTO
 from search.study.space import Row
 from search.terminal.screen import console, metric_of, percent, plain_table
+from search.trials.enough import CONFIGURATIONS, grid
 
 if TYPE_CHECKING:
     from pruning_core.network_check import NetworkDescription
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 def show_study(study: Study, rows: Sequence[Row], data: Any, network: "NetworkDescription") -> None:
     """The resolved study, its network and its search space, as `deeppp check` prints them."""
-    listed = "all" if study.data.keep is None else ", ".join(map(str, study.data.keeps))
+    auto = study.data.auto
+    listed = AUTO if auto else "all" if study.data.keep is None else ", ".join(map(str, study.data.keeps))
     console.print(
         f"[bold]{study.name}[/]: keep {listed} of {len(data.feature_names)} features of {escape(data.name)}, "
         f"{len(data.class_names)} classes, {study.rows_of(data)}"
@@ -29,6 +32,12 @@ def show_study(study: Study, rows: Sequence[Row], data: Any, network: "NetworkDe
             markup=False,
         )
     search, training = study.search, study.training
+    if auto:
+        keeps = ", ".join(map(str, grid(len(data.feature_names))))
+        console.print(
+            f"keep auto: n is found first, on {keeps} and then between them, with {CONFIGURATIONS} configurations; "
+            "what follows has that n"
+        )
     console.print(
         f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
         f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds"

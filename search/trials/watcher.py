@@ -1,8 +1,11 @@
 """Who watches a search, and is told what happens: the terminal shows it, `Watcher` itself says nothing."""
 
 import logging
+from collections.abc import Sequence
 
+from pruning_core.metrics import Metric
 from search.study import Study
+from search.trials.enough import Curve
 from search.trials.trial import Trial
 
 
@@ -20,6 +23,15 @@ class Watcher:
 
     def trial_ended(self, trial: Trial, here: bool = True) -> None:
         """A trial is over; `here` is false for one that was over before this run of the search."""
+
+    def looking(self, keeps: Sequence[int], pieces: int) -> None:
+        """How many inputs are enough is being found out: what comes next trains at these n, in so many pieces."""
+
+    def looked(self) -> None:
+        """A piece of that is done."""
+
+    def found(self, curve: Curve, metric: Metric) -> None:
+        """It is known how many inputs are enough."""
 
     def confirming(self, pieces: int) -> None:
         """The trials are done, the best of each strategy are being confirmed, for each n in turn, in so many pieces."""
