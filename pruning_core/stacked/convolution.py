@@ -102,6 +102,7 @@ class Convolution(Layer):
     window: Window
     pruner: str | None = None
     leaves_output: ClassVar[bool] = True
+    leaves_gradient: ClassVar[bool] = True
 
     @property
     def trains(self) -> tuple[str, ...]:
@@ -132,7 +133,8 @@ class Convolution(Layer):
             for i, piece in enumerate(window.pieces(patches)):
                 part, to_part_ROP = window.piece(patches, piece), to_y[piece[0], :, piece[1]].flatten(2)
                 patches_RKP = kept[i] if i in kept else _columns(part)
-                to_weight_ROK[piece[0]].add_(torch.bmm(to_part_ROP, patches_RKP.mT))
+                # of few outputs up to twice as fast as the same product the other way round
+                to_weight_ROK[piece[0]].add_(torch.bmm(patches_RKP, to_part_ROP.mT).mT)
                 if to_padded is not None:
                     to_patches = torch.bmm(weight_ROK[piece[0]].mT, to_part_ROP).view(part.shape)
                     window.gather(to_patches, to_padded, piece)

@@ -28,10 +28,12 @@ class Layer(ABC):
         to_input: whether the gradient of its input is wanted.
         leaves_output: whether its output is a tensor of its own that its backward function does not need, so that the
             next layer may overwrite it.
+        leaves_gradient: the same of the gradient of its input, which the layer before may overwrite.
     """
 
     to_input: bool
     leaves_output: ClassVar[bool] = False
+    leaves_gradient: ClassVar[bool] = False
 
     @property
     def trains(self) -> tuple[str, ...]:
@@ -84,6 +86,7 @@ class Linear(Layer):
     sizes: tuple[int, int]
     pruner: str | None = None
     leaves_output: ClassVar[bool] = True
+    leaves_gradient: ClassVar[bool] = True
 
     @property
     def trains(self) -> tuple[str, ...]:
@@ -134,6 +137,7 @@ class Gate(Layer):
     pruner: str
     shape: tuple[int, ...]
     leaves_output: ClassVar[bool] = True
+    leaves_gradient: ClassVar[bool] = True
 
     @property
     def trains(self) -> tuple[str, ...]:
@@ -156,13 +160,20 @@ class Gate(Layer):
 
 @dataclass(frozen=True)
 class ReLU(Layer):
-    """`nn.ReLU`; `in_place` where nobody needs its input."""
+    """`nn.ReLU`; `in_place` where nobody needs its input, `gradient_in_place` where nobody that of its output."""
 
     in_place: bool = False
+    gradient_in_place: bool = False
 
     def forward(self, tensors: Mapping[str, Tensor], x: Tensor, differentiate: bool) -> tuple[Tensor, LayerBackward]:
         y = x.relu_() if self.in_place else x.relu()
-        return y, lambda to_y: (torch.ops.aten.threshold_backward(to_y, y, 0), {})
+
+        def backward(to_y: Tensor) -> tuple[Tensor | None, Gradients]:
+            if self.gradient_in_place:  # half the time
+                return torch.ops.aten.threshold_backward.grad_input(to_y, y, 0, grad_input=to_y), {}
+            return torch.ops.aten.threshold_backward(to_y, y, 0), {}
+
+        return y, backward
 
 
 @dataclass(frozen=True)
@@ -229,6 +240,7 @@ class BatchNorm(Layer):
     path: str
     parameters: tuple[str, ...]
     leaves_output: ClassVar[bool] = True
+    leaves_gradient: ClassVar[bool] = True
 
     @property
     def trains(self) -> tuple[str, ...]:

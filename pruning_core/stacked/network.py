@@ -62,6 +62,7 @@ class StackedLayers:
             del total, backward
         logits_RCB = values[len(self.steps)]
 
+        @torch.no_grad()
         def all_backward(to_logits_RBC: Tensor) -> Gradients:
             to_values = {len(done): to_logits_RBC.mT}
             gradients: Gradients = {name: torch.zeros_like(tensors[name]) for name in self.unused}

@@ -216,7 +216,7 @@ class _Steps:
         steps = [
             replace(
                 step,
-                layer=self._in_place(step, uses) if isinstance(step.layer, ReLU) else step.layer,
+                layer=self._in_place(number, uses) if isinstance(step.layer, ReLU) else step.layer,
                 last_used=tuple({i for i in step.inputs if last_use[i] == number}),
             )
             for number, step in enumerate(self.steps)
@@ -224,8 +224,22 @@ class _Steps:
         trained = {name for step in steps for name in step.layer.trains}
         return StackedLayers(steps, [name for name in self.names.values() if name not in trained])
 
-    def _in_place(self, step: Step, uses: Counter[int]) -> ReLU:
-        """The same ReLU, into its input where nobody else takes that and its own layer has done with it."""
+    def _in_place(self, number: int, uses: Counter[int]) -> ReLU:
+        """The same ReLU, into its input where nobody else takes that and its own layer has done with it.
+
+        Backward likewise: into the gradient of its output, where one layer alone has made it.
+        """
+        step = self.steps[number]
         (value,) = step.inputs
         fresh = value > 0 and self.steps[value - 1].layer.leaves_output
-        return ReLU(step.layer.to_input, in_place=fresh and uses[value] == 1)
+        return ReLU(step.layer.to_input, fresh and uses[value] == 1, self._gets_own_gradient(number + 1, uses))
+
+    def _gets_own_gradient(self, value: int, uses: Counter[int]) -> bool:
+        if uses[value] != 1:
+            return False
+        number, step = next((i, step) for i, step in enumerate(self.steps) if value in step.inputs)
+        if len(step.inputs) > 1:  # a sum gives one gradient to all of its inputs
+            return False
+        return step.layer.leaves_gradient or (
+            isinstance(step.layer, Reshaped) and self._gets_own_gradient(number + 1, uses)
+        )

@@ -68,11 +68,15 @@ def gate_trajectories(
     counts = [np.column_stack([epochs, active_E]) for active_E in history["active"].T]
     below.add_collection(LineCollection(counts, colors=MUTED, linewidths=0.7, alpha=0.55))
     below.plot(epochs, history["active"][:, typical], color=INK, lw=1.4)
+    starts: dict[float, list[str]] = {}
     for name in filter(lambda name: name.startswith("active."), history):
         active_E = history[name][:, typical]
         below.plot(epochs, active_E, color=INK, lw=0.8)
-        below.annotate(name.removeprefix("active."), (epochs[0], active_E[0]), (3, 2), textcoords="offset points",
-                       color=MUTED, fontsize=9)  # fmt: skip
+        near = (start for start in starts if abs(start - active_E[0]) < units / 16)  # one would hide the other
+        starts.setdefault(next(near, float(active_E[0])), []).append(name.removeprefix("active."))
+    for start, pruners in starts.items():
+        below.annotate(", ".join(pruners), (epochs[0], start), (3, 3), textcoords="offset points", color=MUTED,
+                       fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 0}, zorder=5)  # fmt: skip
     _frame(below, last, "active gates")
     below.set_xlabel("epoch", color=MUTED, fontsize=11)
     below.set_ylim(0, units * 1.06)

@@ -86,6 +86,20 @@ class Residual(nn.Module):
         return self.last(self.neurons(h))
 
 
+class Branches(nn.Module):
+    """Two ReLUs to which their sum gives one gradient, one of them behind a flattening."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs = Pruner(F, 4)
+        self.left, self.right = nn.Linear(F, 6), nn.Linear(F, 6)
+        self.last = nn.Linear(6, C)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inputs(x)
+        return self.last(torch.relu(self.left(h)).unsqueeze(1).flatten(1) + torch.relu(self.right(h)))
+
+
 class Block(nn.Module):
     """A residual block of convolutions, with the mean over each channel at its end."""
 
@@ -160,6 +174,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...] | None]] = {
         PICTURE,
     ),
     "residual": (Residual, None),
+    "branches": (Branches, None),
     "residual convolutions": (Block, PICTURE),
 }  # fmt: skip
 
