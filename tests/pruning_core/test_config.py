@@ -34,7 +34,7 @@ USED_FOR_ALPHA = {
     },
 }
 CHOICES = {
-    "strategy": ["fixed", "ratio", "stepped", "plateau", "markov"],
+    "strategy": ["fixed", "ratio", "stepped", "plateau", "markov", "swap"],
     "alpha": ["fixed", "ratio", "stepped", "plateau"],
     "mu": ["current", "windowed", "frozen", "one"],
     "plateau_monitor": ["weights", "gates"],
@@ -46,7 +46,7 @@ FLOATS = (
     "label_smoothing",
 )
 INTEGERS = (
-    *("keep", "step_epochs", "patience", "window", "proposals"),
+    *("keep", "step_epochs", "patience", "window", "proposals", "shrink_epochs"),
     *("batch_size", "epochs", "settle_epochs", "seeds"),
 )
 CLOSED_BELOW = {
