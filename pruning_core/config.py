@@ -121,6 +121,11 @@ class TrialConfig(BaseModel):
         """Whether the pruner weights move by a Markov chain instead of back-propagation."""
         return STRATEGIES[self.strategy].chain
 
+    @property
+    def masks(self) -> bool:
+        """Whether that chain moves between hard masks, with gates that are open or closed from the first step."""
+        return issubclass(STRATEGIES[self.strategy], Swap)
+
     def used(self) -> dict[str, object]:
         """The hyperparameters that this trial's strategy really uses, by name, in the order of the fields."""
         active = STRATEGIES[self.alpha_strategy].used(self)

@@ -15,7 +15,6 @@ from pruning_core.chain import Chain, MarkovChain
 from pruning_core.losses import pruner_losses, pruner_losses_and_gradients
 from pruning_core.optimizer import AdamW, Group, Optimizer
 from pruning_core.replicas import ReplicaRandom, Replicas, StackedNetwork
-from pruning_core.strategies import STRATEGIES, Swap
 from pruning_core.swap import SwapChain
 from pruning_core.tasks import cross_entropy, cross_entropy_and_gradient
 
@@ -150,7 +149,7 @@ class InnerLoop:
             optimizer: as `optimizer_of` makes it.
         """
         chain: Chain | SwapChain | None = None
-        if issubclass(STRATEGIES[config.strategy], Swap):
+        if config.chain and config.masks:
             chain = SwapChain(config, replicas.pruner_weights, [pruner.keep for pruner in replicas.pruners], random)
         elif config.chain:
             chain = MarkovChain(config, [pruner.units for pruner in replicas.pruners], random)

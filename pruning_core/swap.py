@@ -92,9 +92,7 @@ class SwapChain:
         """
         taken_R = torch.zeros_like(loss_R)
         numbers_RKM = self.random.uniform(self.most_proposals, 2 * sum(w.shape[1] for w in weights) + 2).double()
-        for numbers_RM in numbers_RKM.unbind(1):
-            if all(bool((w > 0).all()) for w in weights):
-                break
+        for numbers_RM in numbers_RKM.unbind(1) if self.steps else ():  # before the first step all gates are open
             proposal = self._swapped(weights, numbers_RM[:, 2:], numbers_RM[:, 0])
             new_R = total_loss(proposal)
             accepted_R = accepted(loss_R, new_R, self.temperature_R, numbers_RM[:, 1])

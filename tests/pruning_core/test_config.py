@@ -144,6 +144,9 @@ def test_the_fields_are_the_hyperparameters_of_the_interface() -> None:
 
 def expected_names(strategy: str, alpha: str, mu: str) -> set[str]:
     """The fields that count for a strategy, from the table of the formula sheet."""
+    if strategy == "swap":
+        unused = {"pruner_learning_rate", "initial_weight"}
+        return ALWAYS_USED - unused | {"shrink_epochs", "proposals", "temperature"}
     names = ALWAYS_USED | USED_FOR_ALPHA[alpha if strategy == "markov" else strategy]
     if "mu" in names and mu == "one":
         names = names - {"window"}
