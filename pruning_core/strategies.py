@@ -362,6 +362,7 @@ class Swap(Strategy):
     label = "swap"
     chain = True
     ignored = ("alpha", "pruner_learning_rate", "initial_weight")
+    least_tolerance = 0.001
     hyperparameters = (
         Hyperparameter(
             "shrink_epochs",
@@ -377,6 +378,11 @@ class Swap(Strategy):
 
     def first_lambda(self) -> float:
         return 0.0
+
+    @classmethod
+    def check(cls, config: Values) -> None:
+        if config.tolerance < cls.least_tolerance:
+            raise ValueError(f"tolerance must be at least {cls.least_tolerance:g} for swap, got {config.tolerance:g}")
 
 
 STRATEGIES: dict[str, type[Strategy]] = {}

@@ -168,6 +168,12 @@ def test_it_joins_no_other_run(data: Dataset) -> None:
         join([loop(run) for run in runs])
 
 
+def test_a_tolerance_that_no_gate_could_keep_is_refused() -> None:
+    assert TrialConfig(keep=4, strategy="swap", tolerance=0.001).tolerance == 0.001
+    with pytest.raises(ValueError, match=r"tolerance must be at least 0\.001 for swap, got 0\.0001"):
+        TrialConfig(keep=4, strategy="swap", tolerance=1e-4)
+
+
 def test_a_configuration_speaks_of_what_it_uses() -> None:
     used = TrialConfig(keep=4, strategy="swap").used()
     assert {"shrink_epochs", "proposals", "temperature", "learning_rate"} <= used.keys()
