@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from pruning_core.hyperparameters import Choices, Hyperparameter, Range, search_of, searched_field
-from pruning_core.strategies import STRATEGIES, Fixed, Markov, Plateau, Ratio, Stepped, Strategy
+from pruning_core.strategies import STRATEGIES, Fixed, Markov, Plateau, Ratio, Stepped, Strategy, Swap
 
 USUAL_BATCH = 64
 ARGUMENT = "network."
@@ -113,18 +113,23 @@ class TrialConfig(BaseModel):
 
     @property
     def alpha_strategy(self) -> str:
-        """The strategy that sets alpha: `alpha` where a chain moves the weights, else the strategy itself."""
-        return self.alpha if self.chain else self.strategy
+        """The strategy that sets alpha: the one that `alpha` names for `markov`, else the strategy itself."""
+        return self.strategy if "alpha" in STRATEGIES[self.strategy].ignored else self.alpha
 
     @property
     def chain(self) -> bool:
-        """Whether the pruner weights move by the Markov chain instead of back-propagation."""
+        """Whether the pruner weights move by a Markov chain instead of back-propagation."""
         return STRATEGIES[self.strategy].chain
+
+    @property
+    def masks(self) -> bool:
+        """Whether that chain moves between hard masks, with gates that are open or closed from the first step."""
+        return issubclass(STRATEGIES[self.strategy], Swap)
 
     def used(self) -> dict[str, object]:
         """The hyperparameters that this trial's strategy really uses, by name, in the order of the fields."""
         active = STRATEGIES[self.alpha_strategy].used(self)
-        unused = {"pruner_learning_rate"} if self.chain else {"alpha"}
+        unused = set(STRATEGIES[self.strategy].ignored)
         if self.chain:
             active |= STRATEGIES[self.strategy].used(self)
         unused |= strategy_hyperparameters() - active
@@ -213,5 +218,5 @@ def _in_order(strategies: list[type[Strategy]]) -> list[Hyperparameter]:
     return found
 
 
-for _strategy in (Fixed, Ratio, Stepped, Plateau, Markov):
+for _strategy in (Fixed, Ratio, Stepped, Plateau, Markov, Swap):
     register(_strategy)

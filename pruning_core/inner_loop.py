@@ -15,6 +15,7 @@ from pruning_core.chain import Chain, MarkovChain
 from pruning_core.losses import pruner_losses, pruner_losses_and_gradients
 from pruning_core.optimizer import AdamW, Group, Optimizer
 from pruning_core.replicas import ReplicaRandom, Replicas, StackedNetwork
+from pruning_core.swap import SwapChain
 from pruning_core.tasks import cross_entropy, cross_entropy_and_gradient
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class InnerLoop:
         rows: Rows,
         losses: LossTerms,
         optimizer: Optimizer,
-        chain: Chain | None,
+        chain: Chain | SwapChain | None,
     ) -> None:
         self.stack = stack
         self.random = random
@@ -147,7 +148,11 @@ class InnerLoop:
         Args:
             optimizer: as `optimizer_of` makes it.
         """
-        chain = MarkovChain(config, [pruner.units for pruner in replicas.pruners], random) if config.chain else None
+        chain: Chain | SwapChain | None = None
+        if config.chain and config.masks:
+            chain = SwapChain(config, replicas.pruner_weights, [pruner.keep for pruner in replicas.pruners], random)
+        elif config.chain:
+            chain = MarkovChain(config, [pruner.units for pruner in replicas.pruners], random)
         return cls(replicas, random, rows, LossTerms.of(config, replicas), optimizer, chain)
 
     @property
@@ -180,7 +185,7 @@ class InnerLoop:
 
     @torch.no_grad()
     def _step(self, x_RBF: Tensor, y_RB: Tensor, weight_RB: Tensor | None, alpha_R: Tensor) -> Tensor:
-        """One step of back-propagation and, for `markov`, of the chain.
+        """One step of back-propagation and, for `markov` and `swap`, of the chain.
 
         The losses' gradients are written out; `backward` takes the one of L_cla through the network.
 
@@ -204,7 +209,10 @@ class InnerLoop:
         logits_RBC, backward = stack.logits_and_backward(x_RBF)
         classification_R, to_logits_RBC = cross_entropy_and_gradient(logits_RBC, y_RB, losses.smoothing_R, weight_RB)
         gradients = backward(to_logits_RBC)
-        if weights[0].requires_grad:
+        if isinstance(self.chain, SwapChain):
+            self.chain.observe(weights, [gradients[name] for name in stack.pruner_parameters])
+            selection_R, rejection_R = pruner_losses(weights, losses.keeps, losses.rejection)
+        elif weights[0].requires_grad:
             selection_R, rejection_R, of_pruners = pruner_losses_and_gradients(
                 weights, losses.keeps, losses.rejection, losses.rejection_weight_R
             )

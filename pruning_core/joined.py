@@ -17,6 +17,7 @@ from pruning_core.inner_loop import InnerLoop, LossTerms, Rows
 from pruning_core.networks import NetworkSpec
 from pruning_core.optimizer import Optimizer
 from pruning_core.replicas import ReplicaRandom, Replicas, StackedNetwork
+from pruning_core.swap import SwapChain
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
@@ -45,12 +46,14 @@ def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
 
     None where the network joins no other, and on a CPU, of which one thread is used, where a joined replica would not
     be the same to the last bit: a product of matrices depends on how far they are from a multiple of 64 bytes, so each
-    part must end at one.
+    part must end at one. None for `swap` as well, whose chain needs what back-propagation would not compute for others.
 
     Args:
         network: how the loop's networks were built.
     """
     stack, rows = loop.stack, loop.rows
+    if isinstance(loop.chain, SwapChain):
+        return None
     if rows.x.device.type == "cpu" and not _same_beside_others(stack, rows):
         return None
     of_network = network.kind(stack.network)
@@ -103,9 +106,14 @@ def join(loops: Sequence[InnerLoop]) -> InnerLoop:
 
     Args:
         loops: those with more proposals first: a proposal is tried out for the first replicas only.
+
+    Raises:
+        ValueError: they stand in another order, or one of them joins no other.
     """
     counts = [len(loop.stack) for loop in loops]
-    chains = [loop.chain for loop in loops]
+    chains = [loop.chain for loop in loops if not isinstance(loop.chain, SwapChain)]
+    if len(chains) < len(loops):
+        raise ValueError("a run of `swap` joins no other")
     joined_chains = JoinedChains(chains, counts) if any(chains) else None
     first = loops[0]
     stack = StackedNetwork(

@@ -64,6 +64,14 @@ MU = Hyperparameter(
     "reading of mu = <L_cla> / (lambda <L_pru>) in alpha = mu lambda",
     Choices(("frozen", "windowed", "one")),
 )
+PROPOSALS = Hyperparameter("proposals", int, 2, "chain: proposals per training step (deck: 1)", limits={"ge": 1})
+TEMPERATURE = Hyperparameter(
+    "temperature",
+    float,
+    0.0,
+    "chain: T in the acceptance exp(-dL/T) of a worse point; 0 never accepts one",
+    limits={"ge": 0},
+)
 WINDOW = Hyperparameter("window", int, 10, "epochs averaged by <...>", limits={"ge": 1})
 
 
@@ -91,8 +99,10 @@ class Strategy:
     known_points : tuple of mapping
         Values that a search tries first, besides the defaults.
     chain : bool
-        Whether a Markov chain moves the pruner weights, not back-propagation. Such a strategy leaves alpha to the one
-        that `alpha` names.
+        Whether a Markov chain moves the pruner weights, not back-propagation.
+    ignored : tuple of str
+        Hyperparameters of `TrialConfig` that have no meaning for it. One with `alpha` among them sets alpha itself, the
+        others leave that to the strategy that `alpha` names.
     reading : str
         Of mu, as `MU` has them, where no hyperparameter sets it.
 
@@ -109,6 +119,7 @@ class Strategy:
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
     known_points: ClassVar[tuple[Mapping[str, Value], ...]] = ()
     chain: ClassVar[bool] = False
+    ignored: ClassVar[tuple[str, ...]] = ("alpha",)
     reading = "one"
 
     def __init__(self, config: Values, replicas: int, device: torch.device | str = "cpu") -> None:
@@ -319,6 +330,7 @@ class Markov(Strategy):
 
     label = "markov"
     chain = True
+    ignored = ("pruner_learning_rate",)
     hyperparameters = (
         Hyperparameter(
             "delta",
@@ -336,15 +348,41 @@ class Markov(Strategy):
             Range(0.02, 1.0, log=True),
             {"gt": 0, "le": 1},
         ),
-        Hyperparameter("proposals", int, 2, "chain: proposals per training step (deck: 1)", limits={"ge": 1}),
-        Hyperparameter(
-            "temperature",
-            float,
-            0.0,
-            "chain: T in the acceptance exp(-dL/T) of a worse point; 0 never accepts one",
-            limits={"ge": 0},
-        ),
+        PROPOSALS,
+        TEMPERATURE,
     )
+
+
+class Swap(Strategy):
+    """Hard masks with fewer and fewer open gates, in which swaps are tried (see `swap.py`).
+
+    alpha is 0: all masks with as many open gates have the same L_pru.
+    """
+
+    label = "swap"
+    chain = True
+    ignored = ("alpha", "pruner_learning_rate", "initial_weight")
+    least_tolerance = 0.001
+    hyperparameters = (
+        Hyperparameter(
+            "shrink_epochs",
+            int,
+            30,
+            "`swap`: epochs after which n gates are open; all epochs, if there are fewer",
+            Range(10, 80, log=True, integer=True),
+            {"ge": 1},
+        ),
+        PROPOSALS,
+        TEMPERATURE,
+    )
+
+    def first_lambda(self) -> float:
+        return 0.0
+
+    @classmethod
+    def check(cls, config: Values) -> None:
+        if config.tolerance < cls.least_tolerance:
+            raise ValueError(f"tolerance must be at least {cls.least_tolerance:g} for swap, got {config.tolerance:g}")
 
 
 STRATEGIES: dict[str, type[Strategy]] = {}

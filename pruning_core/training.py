@@ -28,8 +28,9 @@ from pruning_core.networks import GATED_MLP, NetworkFactory, NetworkSpec
 from pruning_core.pruner import open_units
 from pruning_core.replicas import ReplicaRandom, Replicas
 from pruning_core.strategies import EpochMeans
+from pruning_core.swap import SwapChain
 
-ONLY_TO_GO_ON = ("optimizer", "settled_tensors")
+ONLY_TO_GO_ON = ("optimizer", "chain", "settled_tensors")
 FEWEST_STEPS, MOST_STEPS, LARGEST_BATCH = 8, 400, 8192
 
 
@@ -313,6 +314,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "strategy": self.strategy.state_dict(),
             "random": self.random.state_dict(),
+            **({"chain": self.loop.chain.state_dict()} if isinstance(self.loop.chain, SwapChain) else {}),
             "recent_gates": list(self.recent_gates),
             "settled": self.settled_R,
             "settled_tensors": self.settled_tensors,
@@ -340,6 +342,8 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.random.load_state_dict(state["random"])
+        if isinstance(self.loop.chain, SwapChain) and "chain" in state:
+            self.loop.chain.load_state_dict(state["chain"])
         self.recent_gates = deque(state["recent_gates"], maxlen=self.recent_gates.maxlen)
         self.settled_R, self.settled_tensors = state["settled"], state.get("settled_tensors", {})
         self.history.load_state_dict(state["history"])

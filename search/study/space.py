@@ -75,11 +75,10 @@ class Space:
     def searched(self, strategy: str, alpha: str | None = None) -> dict[str, Range | Choices]:
         """What is searched for ``strategy``, in the order in which to draw it.
 
-        Where a chain moves the weights, the names depend on `alpha`, which comes first: draw it, and call again with
-        the ``alpha`` drawn. Without ``alpha``, what every possible `alpha` uses is returned. Other strategies ignore
-        ``alpha``.
+        For `markov`, the names depend on `alpha`, which comes first: draw it, and call again with the ``alpha`` drawn.
+        Without ``alpha``, what every possible `alpha` uses is returned. Other strategies ignore ``alpha``.
         """
-        alphas = self._alphas(strategy) if alpha is None or not STRATEGIES[strategy].chain else (alpha,)
+        alphas = self._alphas(strategy) if alpha is None or not self._alphas(strategy)[0] else (alpha,)
         first, *others = (self._used(strategy, each) for each in alphas)
         found: dict[str, Range | Choices] = {}
         for name in first:
@@ -155,7 +154,7 @@ class Space:
 
     def _alphas(self, strategy: str) -> tuple[str | None, ...]:
         """The values of `alpha` that trials of ``strategy`` may have; (None,) where it has no meaning."""
-        if not STRATEGIES[strategy].chain:
+        if "alpha" in STRATEGIES[strategy].ignored:
             return (None,)
         entry = self.entries["alpha"]
         return tuple(map(str, entry.values)) if isinstance(entry, Choices) else (str(entry),)

@@ -34,7 +34,7 @@ USED_FOR_ALPHA = {
     },
 }
 CHOICES = {
-    "strategy": ["fixed", "ratio", "stepped", "plateau", "markov"],
+    "strategy": ["fixed", "ratio", "stepped", "plateau", "markov", "swap"],
     "alpha": ["fixed", "ratio", "stepped", "plateau"],
     "mu": ["current", "windowed", "frozen", "one"],
     "plateau_monitor": ["weights", "gates"],
@@ -46,7 +46,7 @@ FLOATS = (
     "label_smoothing",
 )
 INTEGERS = (
-    *("keep", "step_epochs", "patience", "window", "proposals"),
+    *("keep", "step_epochs", "patience", "window", "proposals", "shrink_epochs"),
     *("batch_size", "epochs", "settle_epochs", "seeds"),
 )
 CLOSED_BELOW = {
@@ -144,6 +144,9 @@ def test_the_fields_are_the_hyperparameters_of_the_interface() -> None:
 
 def expected_names(strategy: str, alpha: str, mu: str) -> set[str]:
     """The fields that count for a strategy, from the table of the formula sheet."""
+    if strategy == "swap":
+        unused = {"pruner_learning_rate", "initial_weight"}
+        return ALWAYS_USED - unused | {"shrink_epochs", "proposals", "temperature"}
     names = ALWAYS_USED | USED_FOR_ALPHA[alpha if strategy == "markov" else strategy]
     if "mu" in names and mu == "one":
         names = names - {"window"}

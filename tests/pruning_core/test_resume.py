@@ -20,6 +20,7 @@ RESUMED: dict[str, dict[str, Any]] = {
         **{"strategy": "markov", "alpha": "plateau", "block": 0.5},
         **{"proposals": 2, "temperature": 0.01, "window": 8, "mu": "windowed"},
     },
+    "swap": {"strategy": "swap", "shrink_epochs": 12, "temperature": 0.01},
 }
 
 

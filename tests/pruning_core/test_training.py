@@ -219,7 +219,7 @@ def test_a_batch_larger_than_the_training_part_is_the_training_part(data: Datase
 
 @pytest.mark.parametrize(
     "values",
-    [{"strategy": "fixed"}, {"strategy": "ratio"}, {}, {"strategy": "plateau"}, {"strategy": "markov"}],
+    [{}, *({"strategy": strategy} for strategy in ("fixed", "ratio", "plateau", "markov", "swap"))],
     ids=str,
 )
 def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, Any], data: Dataset) -> None:
@@ -237,6 +237,7 @@ def test_hyperparameters_that_are_not_in_use_change_nothing(values: dict[str, An
         "block": 0.5,
         "proposals": 2,
         "temperature": 1.0,
+        "shrink_epochs": 3,
         "pruner_learning_rate": 0.5,
     }
     base = start(data, epochs=5, **values)
