@@ -15,7 +15,7 @@ import numpy as np
 
 from pruning_core.metrics import Metric
 
-FINE = 0.05
+FINE, ROUNDING = 0.05, 1e-9
 CONFIGURATIONS = 16
 BEST = 2
 
@@ -83,8 +83,8 @@ class Curve:
 
     @property
     def line(self) -> float:
-        """One standard error below the best score."""
-        return self.best.mean - self.best.error if self.best else math.nan
+        """One standard error below the best score, rounded down: means over a few rows often lie on it."""
+        return self.best.mean - self.best.error - ROUNDING if self.best else math.nan
 
     @property
     def chosen(self) -> Point | None:

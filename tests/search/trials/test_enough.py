@@ -59,6 +59,12 @@ def test_the_fewest_inputs_within_one_standard_error_of_the_best_are_chosen() ->
     assert curve.chosen == curve.points[1]
 
 
+def test_a_score_on_the_line_is_within() -> None:
+    curve = Curve((a_point(8, 0.3), a_point(9, 0.1 + 0.2, error=0.0)))
+    assert curve.points[0].mean < curve.points[1].mean, "by rounding alone"
+    assert curve.chosen == curve.points[0]
+
+
 def test_with_costs_the_cheapest_is_chosen_though_it_has_more_inputs() -> None:
     curve = Curve((a_point(8, 0.9, cost=30.0), a_point(9, 0.9, cost=11.0), a_point(16, 0.9, cost=25.0)))
     assert curve.chosen == curve.points[1]
