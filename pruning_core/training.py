@@ -118,7 +118,7 @@ class Training:
         self.strategy = alpha_strategy(config, len(seeds), device)
         train = self.data.train
         rows = Rows(train.x, train.y, default_batch(config, len(train.y)), _relative(train.weight))
-        self.optimizer = optimizer_of(config, self.replicas)
+        self.optimizer = optimizer_of(config, self.replicas, rows.steps)
         self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         names = gate_names(self.replicas, train.x[:1].flatten(1), data.feature_names)
