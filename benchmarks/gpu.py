@@ -67,7 +67,8 @@ def epoch_seconds(replicas: int, device: str, seconds: float) -> float:
     )
     random = ReplicaRandom(range(replicas), device)
     config = cast(Any, CONFIG)
-    loop = InnerLoop.of(config, stacked, random, Rows(train.x, train.y, SHAPE.batch), optimizer_of(config, stacked))
+    rows = Rows(train.x, train.y, SHAPE.batch)
+    loop = InnerLoop.of(config, stacked, random, rows, optimizer_of(config, stacked, rows.steps))
     alpha_R = torch.full((replicas,), 0.1, dtype=torch.float64, device=device)
 
     def epoch() -> None:

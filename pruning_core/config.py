@@ -59,7 +59,11 @@ class TrialConfig(BaseModel):
         5e-3, Range(1e-3, 1e-2, log=True), gt=0, description="Adam step size of the network's weights"
     )
     pruner_learning_rate: float = searched_field(
-        0.1, Range(1e-2, 0.2, log=True), gt=0, description="Adam step size of the pruner weights"
+        0.1,
+        Range(1e-2, 0.2, log=True),
+        gt=0,
+        description="Adam step size of the pruner weights, while an epoch has up to 25 steps; of more steps each is "
+        "as much smaller",
     )
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay (AdamW) of the network's weights per step")
 

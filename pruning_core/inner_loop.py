@@ -21,6 +21,9 @@ from pruning_core.tasks import cross_entropy, cross_entropy_and_gradient
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
 
+REFERENCE_STEPS = 25
+"""Steps of an epoch of some 1,600 rows in batches of 64: what `pruner_learning_rate` is stated for."""
+
 
 def equal_batches(rows: int, most: int) -> int:
     """The size of as few equal batches as the rows allow, at most `most` each."""
@@ -95,19 +98,33 @@ class LossTerms:
         )
 
 
-def optimizer_of(config: "TrialConfig", replicas: Replicas) -> AdamW:
+def pruner_step_size(config: "TrialConfig", steps: int) -> float:
+    """The step size of the pruner weights: `pruner_learning_rate` as long as an epoch has few steps, then less.
+
+    The schedules count epochs. So that lambda rises as often while the gates fall, however many the rows, a pruner
+    weight moves no further in an epoch than `REFERENCE_STEPS` steps of `pruner_learning_rate` take it.
+
+    >>> from pruning_core.config import TrialConfig
+    >>> [round(pruner_step_size(TrialConfig(keep=1), steps), 3) for steps in (8, 25, 250)]
+    [0.1, 0.1, 0.01]
+    """
+    return config.pruner_learning_rate * min(1.0, REFERENCE_STEPS / steps)
+
+
+def optimizer_of(config: "TrialConfig", replicas: Replicas, steps: int) -> AdamW:
     """The optimiser of all that moves by back-propagation; with a chain, the pruner weights do not.
 
     Args:
         config: `learning_rate`, `weight_decay` and `pruner_learning_rate` are used.
         replicas: of which the pruner weights require a gradient from here on, or none.
+        steps: how many an epoch has (see `pruner_step_size`).
     """
     for weights_RN in replicas.pruner_weights:
         weights_RN.requires_grad_(not config.chain)
     pruners = {name: replicas.parameters[name] for name in replicas.pruner_parameters}
     network = {name: p for name, p in replicas.parameters.items() if name not in pruners}
     return AdamW(
-        [Group(network, config.learning_rate, config.weight_decay), Group(pruners, config.pruner_learning_rate)]
+        [Group(network, config.learning_rate, config.weight_decay), Group(pruners, pruner_step_size(config, steps))]
     )
 
 

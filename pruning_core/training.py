@@ -120,7 +120,7 @@ class Training:
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
         train, rows, self.held_out_RB = rows_of(config, self.data, seeds)
-        self.optimizer = optimizer_of(config, self.replicas)
+        self.optimizer = optimizer_of(config, self.replicas, rows.steps)
         self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
         self.recent_gates: deque[Tensor] = deque(maxlen=config.settle_epochs)
         names = gate_names(self.replicas, train.x[:1].flatten(1), data.feature_names)

@@ -174,7 +174,8 @@ def test_other_activations_do_not_join_where_the_cpu_s_rule_does_not_count(data:
 
         spec = NetworkSpec(build)
         replicas = Replicas(lambda: build(config, 12, 3), seeds, "meta")
-        loop = InnerLoop.of(config, replicas, ReplicaRandom(seeds, "meta"), rows, optimizer_of(config, replicas))
+        optimizer = optimizer_of(config, replicas, rows.steps)
+        loop = InnerLoop.of(config, replicas, ReplicaRandom(seeds, "meta"), rows, optimizer)
         return kind(loop, spec)
 
     assert of(nn.ReLU) == of(nn.ReLU) is not None

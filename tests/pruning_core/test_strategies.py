@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig, alpha_strategy, strategy_hyperparameters
 from pruning_core.data import Dataset
-from pruning_core.strategies import STRATEGIES, EpochMeans, Markov, Strategy
+from pruning_core.strategies import STRATEGIES, EpochMeans, Markov, Strategy, Swap
 from pruning_core.training import train
 
 READINGS = ["current", "windowed", "frozen", "one"]
@@ -273,10 +273,11 @@ OTHER: dict[str, Any] = {
     "block": 0.5,
     "proposals": 3,
     "temperature": 1.0,
+    "shrink_epochs": 11,
 }
 
 
-WITHOUT_A_SAY = {"plateau_monitor", *(h.name for h in Markov.hyperparameters)}
+WITHOUT_A_SAY = {"plateau_monitor", *(h.name for chain in (Markov, Swap) for h in chain.hyperparameters)}
 """In use, but alpha does not depend on them here: the monitored variance is handed in, and the chain moves weights."""
 
 
