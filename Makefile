@@ -39,8 +39,8 @@ test: $(INSTALLED) ## run the tests, two at a time, but for those of test-pages 
 test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI in Chromium
 	$(BIN)/python -m pytest -m browser
 
-test-cluster: $(INSTALLED) ## run the tests on clusters and faults (hosts as network namespaces: needs root)
-	$(BIN)/python -m pytest -m cluster
+test-cluster: $(INSTALLED) ## run the tests on clusters and faults, two files at a time (hosts as network namespaces: needs root)
+	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile --durations 15
 
 lint: $(INSTALLED) ## check style, formatting, types and which room imports which
 	$(BIN)/ruff check
