@@ -20,7 +20,8 @@ from pruning_core.data import Dataset
 from pruning_core.inner_loop import InnerLoop, equal_batches
 from pruning_core.joined import bytes_beside_others, join
 from pruning_core.progress import completion_epochs
-from pruning_core.training import Training, default_batch, train_epoch
+from pruning_core.training import Training, train_epoch
+from pruning_core.training_rows import default_batch
 from search.study import Study
 from search.train.devices import device_of
 from search.train.kit import Contents, begin

@@ -16,7 +16,8 @@ from pruning_core.config import TrialConfig, strategy_hyperparameters
 from pruning_core.data import Dataset, load_dataset
 from pruning_core.history import QUANTITIES
 from pruning_core.pruner import Pruner
-from pruning_core.training import default_batch, train
+from pruning_core.training import train
+from pruning_core.training_rows import default_batch
 
 
 def test_the_default_configuration_completes_on_breast_cancer() -> None:
