@@ -50,8 +50,9 @@ def nonlinear(rows: int, inputs: int, seed: int) -> Arrays:
 
 def cases(quick: bool) -> Iterator[tuple[str, int, int, int, Arrays]]:
     """Kind, rows, N and seed of each set, and the set."""
-    digits = load_digits(return_X_y=True)
-    yield "digits", len(digits[1]), digits[0].shape[1], 0, digits
+    if not quick:
+        digits = load_digits(return_X_y=True)
+        yield "digits", len(digits[1]), digits[0].shape[1], 0, digits
     for seed in range(1 if quick else 3):
         for rows in (400,) if quick else (1000, 5000):
             for inputs in (20,) if quick else (40, 100, 200):

@@ -111,7 +111,8 @@ class SearchDisplay(Watcher):
 
     def end(self) -> None:
         """Takes the table away."""
-        self.bar.stop()
+        if self.bar.live.is_started:
+            self.bar.stop()
         if self.live:
             self.live.stop()
 

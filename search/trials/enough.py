@@ -1,8 +1,9 @@
 """How many inputs are enough: the score against n, and the smallest n within one standard error of the best.
 
 What is learnt at one n serves the others. The default configuration is looked at over all n first; where it says that
-about enough is, many configurations are tried; the best few of them then train at every n, with fresh seeds and the
-same ones everywhere. So what a few hyperparameters add is in the curve, and no n is luckier than another.
+about enough is, and at the next larger n, many configurations are tried: with a few inputs too many it shows which of
+them find the inputs that are worth little. The best two then train at every n, with fresh seeds and the same ones
+everywhere. So what a few hyperparameters add is in the curve, and no n is luckier than another.
 """
 
 import math
@@ -16,7 +17,7 @@ import numpy as np
 from pruning_core.metrics import Metric
 
 FINE, ROUNDING = 0.05, 1e-9
-CONFIGURATIONS = 16
+CONFIGURATIONS = 24
 BEST = 2
 
 Hyperparameters = Mapping[str, Any]
@@ -172,14 +173,22 @@ def find(measure: Measure, inputs: int, configurations: Sequence[Hyperparameters
     keeps, (default, *others) = grid(inputs), configurations
     looked = _points(measure, keeps, [default], fresh=False)
     chosen = Curve.of(looked).chosen
-    there = chosen.keep if chosen else keeps[len(keeps) // 2]
-    tried = [point for point in looked if point.keep == there] + _points(measure, [there], others, fresh=False)
-    best = [point.params for point in sorted(tried, key=Point.merit, reverse=True)[:BEST]]
+    place = keeps.index(chosen.keep) if chosen else len(keeps) // 2
+    there = keeps[place : place + 2]
+    tried = [point for point in looked if point.keep in there] + _points(measure, there, others, fresh=False)
+    best = sorted(configurations, key=lambda params: _merit_of(params, tried), reverse=True)[:BEST]
     points: list[Point] = []
     while keeps:
         points += _points(measure, keeps, best, fresh=True)
         keeps = _between(Curve.of(points))
     return Curve.of(points)
+
+
+def _merit_of(params: Hyperparameters, points: Sequence[Point]) -> tuple[float, float]:
+    """How good a configuration is over all n at which it was tried; one that could not be trained is the worst."""
+    mine = [point.merit() for point in points if point.params == params]
+    completes, means = zip(*mine, strict=True) if mine else ((-1.0,), (-1.0,))
+    return float(np.mean(completes)), float(np.mean(means))
 
 
 def _points(

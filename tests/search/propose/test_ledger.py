@@ -16,6 +16,7 @@ from search.propose.storage import open_storage
 from search.stores.addresses import Places
 from search.study import Study, StudyError
 from search.trials.checkpoint import search_folder
+from search.trials.enough import Curve, Point
 
 RACE = """
 import sys, time
@@ -143,3 +144,16 @@ def test_a_search_is_run_by_one_process_at_a_time(tmp_path: Path) -> None:
 def test_a_storage_that_cannot_be_used_is_named(url: str) -> None:
     with pytest.raises(StudyError, match=f"--storage {url} cannot be used: "):
         open_storage(url)
+
+
+def test_n_is_found_once_and_read_back_with_the_study(data: Dataset, tmp_path: Path) -> None:
+    study = a_study(data={"source": "digits", "keep": "auto"})
+    where = Places(tmp_path, f"sqlite:///{tmp_path}/optuna.db", "")
+    ledger = open_ledger(study, data, where, resume=False)
+    assert ledger.curve is None
+    with pytest.raises(StudyError, match="the search s has not found its n yet: go on with it by --resume"):
+        ledger.found_keep()
+    ledger.note_curve(Curve((Point(2, 0.7, 0.01, 1, 2, {}), Point(5, 0.9, 0.01, 1, 5, {"strategy": "stepped"}))))
+    again = open_ledger(study, data, where, resume=True)
+    assert (again.found_keep(), again.curve) == (5, ledger.curve)
+    assert read_ledger("s", where.storage).study["data"]["keep"] == 5

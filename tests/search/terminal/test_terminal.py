@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pruning_core.metrics import ACCURACY
 from search.stores.addresses import Stored
 from search.study import Study
 from search.terminal import SearchDisplay, reading, show_result
+from search.trials.enough import Curve, Point
 from search.trials.trial import Trial
 
 
@@ -81,6 +83,23 @@ def test_without_a_terminal_a_line_now_and_then_counts_the_trials(capfd: pytest.
     assert all(line.endswith("best: stepped 90.0 %") for line in counts), "completion comes first"
     assert (warned, also) == ("warning: this is odd", "warning: and that")
     assert last == "confirming the best of each strategy with 16 fresh seeds"
+
+
+def test_how_many_inputs_are_enough_is_told_before_the_search_and_after_it(capfd: pytest.CaptureFixture[str]) -> None:
+    display = SearchDisplay()
+    curve = Curve((Point(2, 0.85, 0.01, 1, 2, {}), Point(4, 0.88, 0.01, 1, 4, {}), Point(8, 0.885, 0.01, 1, 8, {})))
+    display.looking([2, 4, 8], 6)
+    display.looked()
+    display.looking([2, 2, 4, 4], 4)
+    display.found(curve, ACCURACY)
+    display.end()
+    said = "4 inputs are enough: 88.0 %, the fewest within one standard error of the best, 88.5 ± 1.0 % with 8."
+    assert capfd.readouterr().out.splitlines() == [
+        "how many inputs are enough: trying n = 2, 4, 8",
+        "how many inputs are enough: trying 2 configurations at n = 2, 4",
+        said,
+    ]
+    assert said in shown({**part(0.9, []), "keep": curve.as_json()}, 4, capfd)
 
 
 def test_reading_shows_a_bar_where_it_takes_a_while_and_there_is_a_terminal(
