@@ -63,7 +63,8 @@ def test_an_interrupted_search_says_how_to_go_on_also_over_several_n(workplace: 
     in_optuna, ((parent,), children) = workplace.optuna(), workplace.mlflow()
     arms = collections.Counter((t.params["strategy"], t.params["keep"]) for t in in_optuna)
     assert arms == {("stepped", 4): 2, ("markov", 4): 2, ("stepped", 8): 1, ("markov", 8): 1}
-    assert {"strategies": result["strategies"], "winner": result["winner"]} == result["keeps"]["4"]
+    assert {"strategies", "winner", "selection"} == result["keeps"]["4"].keys()
+    assert {key: result[key] for key in result["keeps"]["4"]} == result["keeps"]["4"]
     for keep, part in result["keeps"].items():
         for strategy, entry in part["strategies"].items():
             assert len(entry["selected"]) == entry["config"]["keep"] == int(keep)
