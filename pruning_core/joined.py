@@ -64,7 +64,7 @@ def kind(loop: InnerLoop, network: NetworkSpec) -> Hashable | None:
         for name, p in stack.parameters.items()
     )
     buffers = tuple((name, buffer.shape[1:], buffer.dtype) for name, buffer in stack.buffers.items())
-    data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size, rows.steps, rows.shares is None, stack.input_shape
+    data = rows.x.data_ptr(), rows.y.data_ptr(), rows.batch_size, rows.count, rows.shares is None, stack.input_shape
     return of_network, layers, buffers, loop.losses.rejection, data
 
 
