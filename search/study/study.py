@@ -127,7 +127,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _decoys_fit(self) -> "Study":
-        if self.search.decoys and (self.network.build or self.network.kind):
+        if self.search.decoys and (self.network.build or self.network.kind not in (None, "mlp")):
             raise StudyError(
                 f"search.decoys = {self.search.decoys} must be 0 for another network than the built-in one of linear "
                 "layers: with decoys there are more inputs than it may be made for"

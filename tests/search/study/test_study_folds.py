@@ -1,4 +1,4 @@
-"""`training.folds` in a study file."""
+"""`training.folds` and `search.decoys` in a study file."""
 
 from pathlib import Path
 from typing import Any
@@ -56,3 +56,10 @@ def test_more_folds_than_rows_of_a_class_are_refused() -> None:
 def test_without_folds_a_trial_does_not_speak_of_them() -> None:
     study = Study.model_validate({"name": "a", "data": {"source": "wine", "keep": 2}})
     assert "folds" not in study.trial_config().used()
+
+
+def test_decoys_compete_in_the_built_in_network_of_linear_layers_only() -> None:
+    document = {"name": "a", "data": {"source": "digits", "keep": 8}, "search": {"decoys": 4}}
+    assert Study.model_validate({**document, "network": {"kind": "mlp"}}).search.decoys == 4
+    with pytest.raises(ValidationError, match=r"search\.decoys = 4 must be 0 for another network than the built-in"):
+        Study.model_validate({**document, "network": {"kind": "conv", "input_shape": [1, 8, 8]}})
