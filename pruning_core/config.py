@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from pruning_core.hyperparameters import Choices, Hyperparameter, Range, search_of, searched_field
-from pruning_core.strategies import STRATEGIES, Fixed, Markov, Plateau, Ratio, Stepped, Strategy, Swap
+from pruning_core.strategies import STRATEGIES, Adaptive, Fixed, Markov, Plateau, Ratio, Stepped, Strategy, Swap
 
 USUAL_BATCH = 64
 ARGUMENT = "network."
@@ -44,7 +44,7 @@ class TrialConfig(BaseModel):
         None, ge=1, description="n, how many input units survive; None where none is dropped"
     )
 
-    strategy: str = Field("stepped", description="how alpha, the weight of the pruner loss, evolves")
+    strategy: str = Field("adaptive", description="how alpha, the weight of the pruner loss, evolves")
     alpha: str = searched_field(
         "stepped", Choices(("stepped", "plateau")), description="the alpha strategy that `markov` combines with"
     )
@@ -124,6 +124,11 @@ class TrialConfig(BaseModel):
     def chain(self) -> bool:
         """Whether the pruner weights move by a Markov chain instead of back-propagation."""
         return STRATEGIES[self.strategy].chain
+
+    @property
+    def first_weight(self) -> float | None:
+        """The w at which the strategy starts every gate; None leaves that to the network."""
+        return STRATEGIES[self.strategy].first_weight
 
     @property
     def masks(self) -> bool:
@@ -222,5 +227,5 @@ def _in_order(strategies: list[type[Strategy]]) -> list[Hyperparameter]:
     return found
 
 
-for _strategy in (Fixed, Ratio, Stepped, Plateau, Markov, Swap):
+for _strategy in (Fixed, Ratio, Stepped, Plateau, Adaptive, Markov, Swap):
     register(_strategy)

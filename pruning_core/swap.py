@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pruning_core.chain import accepted
 from pruning_core.replicas import ReplicaRandom
+from pruning_core.strategies import share_left
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
@@ -27,12 +28,10 @@ TINY = 1e-30
 def open_gates(units: int, keep: int, share: float) -> int:
     """How many gates are open when this share of the shrinking is done: n + ceil((N - n) (1 - share)^3).
 
-    Zhu and Gupta 2017, "To prune, or not to prune", equation 1: fast while there are many, slowly at the end.
-
     >>> [open_gates(60, 16, share) for share in (0, 0.25, 0.5, 0.75, 1)]
     [60, 35, 22, 17, 16]
     """
-    return keep + math.ceil((units - keep) * (1 - min(share, 1.0)) ** 3)
+    return keep + math.ceil((units - keep) * share_left(share))
 
 
 class SwapChain:

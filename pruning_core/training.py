@@ -101,8 +101,12 @@ class Training:
         self.network = network if isinstance(network, NetworkSpec) else NetworkSpec(network)
         build = partial(self.network.build, config, features, classes)
         self.replicas = Replicas(build, seeds, device, self.network.input_shape)
+        if config.first_weight is not None:
+            for weights_RN in self.replicas.pruner_weights:
+                weights_RN.detach().fill_(config.first_weight)
         self.random = ReplicaRandom(seeds, device)
         self.strategy = alpha_strategy(config, len(seeds), device)
+        self.strategy.begin(sum(pruner.units for pruner in self.replicas.pruners))
         train, rows, self.held_out_RB = rows_of(config, self.data, seeds)
         self.optimizer = optimizer_of(config, self.replicas, rows.steps)
         self.loop = InnerLoop.of(config, self.replicas, self.random, rows, self.optimizer)
@@ -160,7 +164,7 @@ class Training:
         gates_RN = torch.sigmoid(weights_RN)
         weight_variance_R, gate_variance_R = weights_RN.var(1, correction=0), gates_RN.var(1, correction=0)
         pruner_R = selection_R + self.config.rejection_weight * rejection_R
-        means = (classification_R, pruner_R, weight_variance_R, gate_variance_R)
+        means = (classification_R, pruner_R, weight_variance_R, gate_variance_R, self._excess(gates_RN))
         self.strategy.update(EpochMeans(*(values_R.double() for values_R in means)))
 
         replicas = self.replicas
@@ -214,6 +218,13 @@ class Training:
             [active_R == pruner.keep for active_R, pruner in zip(active_PR, self.replicas.pruners, strict=True)]
         )
         return active_PR, fell_PR, decided_PR & right_PR
+
+    def _excess(self, gates_RN: Tensor) -> Tensor:
+        """By how much the gates of all pruners sum up to more than n, as a share of N - n, (R,) in [0, 1]."""
+        pruners = self.replicas.pruners
+        of_pruners = gates_RN.double().split([pruner.units for pruner in pruners], dim=1)
+        above = [(g_RN.sum(1) - pruner.keep).clamp_min(0) for g_RN, pruner in zip(of_pruners, pruners, strict=True)]
+        return torch.stack(above).sum(0) / sum(pruner.units - pruner.keep for pruner in pruners)
 
     def _drift(self, gates_RN: Tensor) -> Tensor:
         """The largest move of a gate over the last `settle_epochs` epochs, (R,); infinite while there are fewer."""

@@ -52,7 +52,7 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     n_trials : int, default=40
         How many trials the search has.
     strategies : sequence of str, optional
-        What competes; by default ``stepped``, ``plateau`` and ``markov``.
+        What competes; by default ``adaptive``, ``stepped``, ``plateau`` and ``markov``.
     scoring : str, default="accuracy"
         ``accuracy``, ``balanced_accuracy`` or ``roc_auc``, under the hard mask, or what a study file has as
         `search.objective`.
@@ -104,7 +104,7 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     >>> X, y = load_wine(return_X_y=True, as_frame=True)
     >>> search = PruningSearchCV(PruningClassifier(4), {"growth": {"low": 1.1, "high": 2.0}}, n_trials=12)
     >>> search.fit(X, y).best_params_  # doctest: +SKIP
-    {'strategy': 'stepped', ...}
+    {'strategy': 'adaptive', ...}
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Study(Section):
     network: Network = Network()
     training: Training = Training()
     strategies: tuple[StrategyName, ...] = Field(
-        ("stepped", "plateau", "markov"), description="what competes; a single trial takes the first"
+        ("adaptive", "stepped", "plateau", "markov"), description="what competes; a single trial takes the first"
     )
     space: dict[str, Entry] = Field({}, description="name: value | {low, high, log} | {choices}")
     search: Search = Search()

@@ -33,12 +33,14 @@ def plain_loop(
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     network = nn.Sequential(*layers[:-1])
-    w = torch.full((widths[0],), config.initial_weight, requires_grad=True)
+    first = config.initial_weight if config.first_weight is None else config.first_weight
+    w = torch.full((widths[0],), first, requires_grad=True)
     groups: list[dict[str, Any]] = [{"params": network.parameters(), "lr": config.learning_rate}]
     if chain_weights is None:
         groups.append({"params": [w], "lr": config.pruner_learning_rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     strategy = alpha_strategy(config, replicas=1)
+    strategy.begin(widths[0])
     criterion, step = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing), 0
     epochs = []
     for order in orders:
@@ -65,9 +67,11 @@ def plain_loop(
         classification_loss, selection_loss, rejection_loss, total_loss = sums / len(whole)
         w = w if chain_weights is None else chain_weights[step]
         variance = w.detach().double().var(0, correction=0, keepdim=True)
+        above = float(torch.sigmoid(w.detach().double()).sum()) - config.keep
+        excess = torch.full_like(variance, max(above, 0.0) / (len(w) - config.keep))
         pruner_loss = selection_loss + config.rejection_weight * rejection_loss
         losses = torch.tensor([[classification_loss], [pruner_loss]], dtype=torch.float64)
-        strategy.update(EpochMeans(losses[0], losses[1], variance, variance))
+        strategy.update(EpochMeans(losses[0], losses[1], variance, variance, excess))
         epochs.append(
             {
                 "classification_loss": classification_loss,
@@ -82,6 +86,7 @@ def plain_loop(
 
 PLAIN = TrialConfig(
     keep=4,
+    strategy="stepped",
     mu="one",
     lambda_start=0.5,
     growth=1.6,
@@ -133,9 +138,10 @@ def watch(run: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor],
         {"mu": "frozen"},
         {"mu": "windowed"},
         {"strategy": "plateau", "patience": 2},
+        {"strategy": "adaptive", "lambda_max": 20.0, "shrink_epochs": 15},
         {"strategy": "markov", "delta": 0.8},
     ],
-    ids=["stepped", "linear", "fixed", "ratio", "frozen", "windowed", "plateau", "markov"],
+    ids=["stepped", "linear", "fixed", "ratio", "frozen", "windowed", "plateau", "adaptive", "markov"],
 )
 def test_a_replica_trains_like_a_plain_pytorch_loop(
     values: dict[str, Any], data: Dataset, monkeypatch: pytest.MonkeyPatch

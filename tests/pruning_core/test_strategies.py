@@ -1,6 +1,7 @@
 """alpha epoch by epoch, against a plain-Python float64 transcription of the formula sheet's two tables."""
 
 import io
+import math
 import random
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig, alpha_strategy, strategy_hyperparameters
 from pruning_core.data import Dataset
-from pruning_core.strategies import STRATEGIES, EpochMeans, Markov, Strategy, Swap
+from pruning_core.strategies import STRATEGIES, Adaptive, EpochMeans, Markov, Strategy, Swap, share_left
 from pruning_core.training import train
 
 READINGS = ["current", "windowed", "frozen", "one"]
@@ -83,7 +84,7 @@ def feed(strategy: Strategy, runs: list[list[Epoch]]) -> np.ndarray:
     states = [state()]
     for of_epoch in zip(*runs, strict=True):
         classification_R, pruner_R, variance_R = torch.tensor(of_epoch, dtype=torch.float64).T
-        strategy.update(EpochMeans(classification_R, pruner_R, variance_R, variance_R))
+        strategy.update(EpochMeans(classification_R, pruner_R, variance_R, variance_R, pruner_R.clamp(0, 1)))
         states.append(state())
     return np.stack(states)
 
@@ -116,6 +117,81 @@ def test_every_epoch_follows_the_formula_sheet_in_every_replica(seed: int, value
     states = feed(alpha_strategy(config, 3), runs)
     for r, run in enumerate(runs):
         np.testing.assert_allclose(states[..., r], formula(config, run), rtol=1e-9)
+
+
+def lagging(excesses: list[list[float]], **values: Any) -> np.ndarray:
+    """lambda of `adaptive` before each epoch and after the last, (E + 1, R), for one list of excesses per replica."""
+    strategy = alpha_strategy(TrialConfig(keep=1, strategy="adaptive", **values), len(excesses))
+    lambdas = [strategy.lambda_R.clone()]
+    for of_epoch in zip(*excesses, strict=True):
+        nothing_R, excess_R = torch.zeros(len(of_epoch)), torch.tensor(of_epoch, dtype=torch.float64)
+        strategy.update(EpochMeans(nothing_R, nothing_R, nothing_R, nothing_R, excess_R))
+        lambdas.append(strategy.lambda_R.clone())
+    return torch.stack(lambdas).numpy()
+
+
+@settings(max_examples=60)
+@given(
+    excess=st.lists(st.floats(0, 1), min_size=1, max_size=50),
+    growth=st.floats(1.01, 10),
+    shrink=st.integers(1, 40),
+    epochs=st.integers(1, 60),
+    most=st.sampled_from([1.0, 50.0, 1e7]),
+)
+def test_adaptive_follows_its_formula(
+    excess: list[float], growth: float, shrink: int, epochs: int, most: float
+) -> None:
+    values = {"growth": growth, "shrink_epochs": shrink, "epochs": epochs, "lambda_max": most}
+    expected, whole = [1.0], min(shrink, epochs)
+    for epoch, left in enumerate(excess, 1):
+        times = 5.0
+        if epoch + 1 < whole:
+            times = 7 * math.log((left + 0.01) / ((1 - (epoch + 1) / whole) ** 3 + 0.01))
+        expected.append(min(expected[-1] * growth ** min(max(times, 0.0), 5.0), most))
+    np.testing.assert_allclose(lagging([excess], **values)[:, 0], expected, rtol=1e-9)
+
+
+def test_adaptive_leaves_lambda_alone_while_the_gates_keep_to_the_timetable() -> None:
+    on_time = [share_left((epoch + 1) / 30) for epoch in range(1, 29)]
+    late = [0.5 + left / 2 for left in on_time]
+    lambdas = lagging([on_time, late])
+    assert (lambdas[:, 0] == 1).all()
+    growing = np.diff(lambdas[:, 1])
+    assert (growing > 0).all()
+    assert lambdas[-1, 1] <= 1.15 ** (5 * 28) * (1 + 1e-9)
+
+
+def test_adaptive_starts_all_gates_at_its_own_weight(data: Dataset) -> None:
+    for initial_weight in (3.0, 5.0):
+        run = train(TrialConfig(keep=4, strategy="adaptive", initial_weight=initial_weight), data, [0, 1])
+        assert (run.replicas.pruner_weights[0] == Adaptive.first_weight).all()
+
+
+def test_adaptive_starts_with_the_same_force_on_each_gate_however_many_there_are() -> None:
+    for units in (10, 60, 1000):
+        strategy = alpha_strategy(TrialConfig(keep=1, strategy="adaptive", lambda_max=2.0), 2)
+        strategy.begin(units)
+        assert strategy.alpha_R.tolist() == [min(units / 300, 2.0)] * 2
+
+
+def test_the_excess_of_a_run_is_what_its_gates_sum_up_to_above_n(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[torch.Tensor] = []
+    grown = Adaptive.grown
+
+    def watched(self: Adaptive, epoch: EpochMeans) -> torch.Tensor:
+        told.append(epoch.excess_R)
+        return grown(self, epoch)
+
+    monkeypatch.setattr(Adaptive, "grown", watched)
+    run = train(TrialConfig(keep=4, strategy="adaptive", epochs=3), data, [0, 1])
+    for epoch, _ in enumerate(run, 1):
+        gates_RN = torch.sigmoid(run.replicas.pruner_weights[0].detach().double())
+        assert len(told) == epoch
+        above_R = (gates_RN.sum(1) - 4).clamp_min(0)
+        np.testing.assert_allclose(told[-1], above_R / (gates_RN.shape[1] - 4), rtol=1e-6)
+    assert told[0].min() > 0
 
 
 def test_plateau_really_grows_and_really_waits_in_the_runs_above() -> None:
@@ -289,7 +365,8 @@ def test_alpha_depends_on_the_hyperparameters_in_use_and_on_no_other(strategy: s
     runs = [random_run(seed) for seed in range(3)]
     same = np.array_equal(alphas(runs, **base), alphas(runs, **{**base, name: OTHER[name]}))
     used = name in TrialConfig.model_validate({"keep": 1, **base}).used()
-    assert same == (not used or name in WITHOUT_A_SAY)
+    idle = name in WITHOUT_A_SAY and name not in {h.name for h in Adaptive.hyperparameters if strategy == "adaptive"}
+    assert same == (not used or idle)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,4 @@
-"""alpha per epoch: how strongly the pruner loss weighs in L_tot = L_cla + alpha L_pru.
-
-A strategy is one class: its label, its hyperparameters and its alpha. `pruning_core.config.register` makes one known,
-and with it the study file, the search space, the terminal, MLflow and the report::
-
-    @register
-    class Ramp(Strategy):
-        label = "ramp"
-        hyperparameters = (Hyperparameter("slope", float, 0.1, "rise of alpha per epoch", Range(0.01, 1, log=True)),)
-
-        def grown(self, epoch):
-            return self.lambda_R + self.config.slope
-"""
+"""What every strategy is: lambda, mu and alpha of R replicas, and the hyperparameters that several of them share."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -38,13 +26,15 @@ class EpochMeans:
     """What a strategy learns of a finished epoch; each (R,) in float64.
 
     `classification_R` and `pruner_R` are L_cla and L_pru, means over the epoch's steps; the variances, over all gates
-    of a replica, are those of w and of sigma(w) at the epoch's end.
+    of a replica, are those of w and of sigma(w) at the epoch's end. `excess_R` is how much of the pruning is left then:
+    sum sigma(w) above n, as a share of N - n, in [0, 1].
     """
 
     classification_R: Tensor
     pruner_R: Tensor
     weight_variance_R: Tensor
     gate_variance_R: Tensor
+    excess_R: Tensor
 
 
 LAMBDA_START = Hyperparameter(
@@ -73,6 +63,26 @@ TEMPERATURE = Hyperparameter(
     limits={"ge": 0},
 )
 WINDOW = Hyperparameter("window", int, 10, "epochs averaged by <...>", limits={"ge": 1})
+SHRINK_EPOCHS = Hyperparameter(
+    "shrink_epochs",
+    int,
+    30,
+    "`adaptive`, `swap`: epochs after which the timetable has n gates open; all epochs, if there are fewer",
+    Range(10, 80, log=True, integer=True),
+    {"ge": 1},
+)
+
+
+def share_left(share: float) -> float:
+    """The timetable of `adaptive` and `swap`: how much of the pruning is left after this share of `shrink_epochs`.
+
+    (1 - share)^3 of the N - n units that go: fast while there are many, slowly at the end. Zhu and Gupta 2017, "To
+    prune, or not to prune", equation 1.
+
+    >>> [share_left(share) for share in (0, 0.5, 1, 1.5)]
+    [1.0, 0.125, 0.0, 0.0]
+    """
+    return (1 - min(share, 1.0)) ** 3
 
 
 class Strategy:
@@ -100,6 +110,8 @@ class Strategy:
         Values that a search tries first, besides the defaults.
     chain : bool
         Whether a Markov chain moves the pruner weights, not back-propagation.
+    first_weight : float or None
+        The w at which it starts every gate, whatever the network says; None leaves that to `initial_weight`.
     ignored : tuple of str
         Hyperparameters of `TrialConfig` that have no meaning for it. One with `alpha` among them sets alpha itself, the
         others leave that to the strategy that `alpha` names.
@@ -119,6 +131,7 @@ class Strategy:
     hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
     known_points: ClassVar[tuple[Mapping[str, Value], ...]] = ()
     chain: ClassVar[bool] = False
+    first_weight: ClassVar[float | None] = None
     ignored: ClassVar[tuple[str, ...]] = ("alpha",)
     reading = "one"
 
@@ -135,6 +148,9 @@ class Strategy:
     def first_lambda(self) -> float:
         """lambda of the first epoch."""
         return float(self.config.lambda_start) if LAMBDA_START in self.hyperparameters else 1.0
+
+    def begin(self, units: int) -> None:
+        """Is told, before the first epoch, how many gates all pruners have together."""
 
     @property
     def alpha_R(self) -> Tensor:
@@ -198,192 +214,3 @@ class Strategy:
             if isinstance(value, list):
                 value = deque(value, maxlen=getattr(self, name).maxlen)
             setattr(self, name, value)
-
-
-class Fixed(Strategy):
-    """alpha = lambda_start for ever (deck: "too little or too drastically")."""
-
-    label = "fixed"
-    hyperparameters = (LAMBDA_START,)
-
-
-class Ratio(Strategy):
-    """alpha = <L_cla> / <L_pru> over the last `window` epochs (slide "What really works")."""
-
-    label = "ratio"
-    hyperparameters = (WINDOW,)
-    reading = "current"
-
-
-class Growing(Strategy):
-    """alpha = mu lambda with a lambda that grows up to `lambda_max`, in the reading of mu that the config names."""
-
-    def __init__(self, config: Values, replicas: int, device: torch.device | str = "cpu") -> None:
-        self.reading = config.mu
-        super().__init__(config, replicas, device)
-
-    def raised(self) -> Tensor:
-        """lambda after one growth."""
-        return (self.lambda_R * self.config.growth).clamp_max(self.config.lambda_max)
-
-    @classmethod
-    def used(cls, config: Values) -> set[str]:
-        return super().used(config) - ({"window"} if config.mu == "one" else set())
-
-    @classmethod
-    def check(cls, config: Values) -> None:
-        if config.lambda_max < config.lambda_start:
-            start, most = config.lambda_start, config.lambda_max
-            raise ValueError(f"lambda_max must not be below lambda_start = {start:g}, got {most:g}")
-
-    @classmethod
-    def exhausted(cls, config: Values, lambda_R: NDArray[np.floating]) -> NDArray[np.bool_]:
-        return np.asarray(lambda_R >= config.lambda_max)
-
-
-class Stepped(Growing):
-    """lambda_start growth^(epoch // step_epochs) (slides "Increasing the slope", "Results with increasing lambda").
-
-    A search also tries the deck's own schedule of 12/05/2023: 1 → 10⁷, ×10 every 20 epochs.
-    """
-
-    label = "stepped"
-    hyperparameters = (
-        LAMBDA_START,
-        LAMBDA_MAX,
-        GROWTH,
-        Hyperparameter(
-            "step_epochs",
-            int,
-            1,
-            "`stepped`: epochs between two growths",
-            Range(1, 20, log=True, integer=True),
-            {"ge": 1},
-        ),
-        MU,
-        WINDOW,
-    )
-    known_points = ({"lambda_start": 1.0, "lambda_max": 1e7, "growth": 10.0, "step_epochs": 20, "mu": "frozen"},)
-
-    def grown(self, epoch: EpochMeans) -> Tensor:
-        return self.lambda_R if self.epoch % self.config.step_epochs else self.raised()
-
-
-class Plateau(Growing):
-    """lambda grows when the variance of the pruner weights stops changing (slide "What really works", IDEA).
-
-    "Stops changing": |var_now - var_then| <= plateau_threshold max(var_then, epsilon), var_then `patience` epochs ago.
-    After a growth the replica waits another `patience` epochs.
-    """
-
-    label = "plateau"
-    hyperparameters = (
-        LAMBDA_START,
-        LAMBDA_MAX,
-        GROWTH,
-        Hyperparameter(
-            "plateau_threshold",
-            float,
-            0.2,
-            "`plateau`: relative change of the variance that counts as none",
-            Range(1e-4, 0.5, log=True),
-            {"ge": 0},
-        ),
-        Hyperparameter(
-            "patience",
-            int,
-            1,
-            "`plateau`: epochs over which the variance is compared",
-            Range(1, 10, integer=True),
-            {"ge": 1},
-        ),
-        Hyperparameter(
-            "plateau_monitor",
-            Literal["weights", "gates"],
-            "weights",
-            "`plateau`: variance of w or of sigma(w)",
-            Choices(("weights", "gates")),
-        ),
-        MU,
-        WINDOW,
-    )
-
-    def __init__(self, config: Values, replicas: int, device: torch.device | str = "cpu") -> None:
-        super().__init__(config, replicas, device)
-        self.variances: deque[Tensor] = deque(maxlen=config.patience + 1)
-        self.waited_R = torch.full((replicas,), -1, dtype=torch.int64, device=device)
-
-    def grown(self, epoch: EpochMeans) -> Tensor:
-        of_weights = self.config.plateau_monitor == "weights"
-        variance_R = epoch.weight_variance_R if of_weights else epoch.gate_variance_R
-        self.variances.append(variance_R)
-        self.waited_R = self.waited_R + 1
-        then_R = self.variances[0]
-        still_R = (variance_R - then_R).abs() <= self.config.plateau_threshold * then_R.clamp_min(EPSILON)
-        grows_R = still_R & (self.waited_R >= self.config.patience)
-        self.waited_R = torch.where(grows_R, 0, self.waited_R)
-        return torch.where(grows_R, self.raised(), self.lambda_R)
-
-
-class Markov(Strategy):
-    """A Markov chain moves the pruner weights (see `chain.py`); alpha follows the strategy that `alpha` names."""
-
-    label = "markov"
-    chain = True
-    ignored = ("pruner_learning_rate",)
-    hyperparameters = (
-        Hyperparameter(
-            "delta",
-            float,
-            1.0,
-            "chain: largest move of a pruner weight in one proposal",
-            Range(0.01, 3.0, log=True),
-            {"gt": 0},
-        ),
-        Hyperparameter(
-            "block",
-            float,
-            0.1,
-            "chain: probability with which each weight takes part in a proposal (deck: 1)",
-            Range(0.02, 1.0, log=True),
-            {"gt": 0, "le": 1},
-        ),
-        PROPOSALS,
-        TEMPERATURE,
-    )
-
-
-class Swap(Strategy):
-    """Hard masks with fewer and fewer open gates, in which swaps are tried (see `swap.py`).
-
-    alpha is 0: all masks with as many open gates have the same L_pru.
-    """
-
-    label = "swap"
-    chain = True
-    ignored = ("alpha", "pruner_learning_rate", "initial_weight")
-    least_tolerance = 0.001
-    hyperparameters = (
-        Hyperparameter(
-            "shrink_epochs",
-            int,
-            30,
-            "`swap`: epochs after which n gates are open; all epochs, if there are fewer",
-            Range(10, 80, log=True, integer=True),
-            {"ge": 1},
-        ),
-        PROPOSALS,
-        TEMPERATURE,
-    )
-
-    def first_lambda(self) -> float:
-        return 0.0
-
-    @classmethod
-    def check(cls, config: Values) -> None:
-        if config.tolerance < cls.least_tolerance:
-            raise ValueError(f"tolerance must be at least {cls.least_tolerance:g} for swap, got {config.tolerance:g}")
-
-
-STRATEGIES: dict[str, type[Strategy]] = {}
-"""Every strategy by its label; `pruning_core.config.register` adds to it."""
