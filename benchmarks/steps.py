@@ -7,6 +7,7 @@ Two generated sets of 13,020 training rows with 10 inputs, of which 4 are kept, 
 
 import argparse
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,14 @@ def load(shape: dict[str, Any], split: int) -> Dataset:
     return from_arrays((train_x, train_y), (validation_x, validation_y), (x, y))
 
 
-def measure(data: Dataset, step: float, seeds: int) -> tuple[float, float]:
+def measure(data: Dataset, strategy: str, step: float, seeds: int) -> tuple[float, float]:
     """Test accuracy and the share of complete seeds, with pruner weights that move by `step` at each training step."""
     assert data.test is not None
-    steps = train(TrialConfig(keep=4), data, [0]).loop.rows.steps
+    config = TrialConfig(keep=4, strategy=strategy)
+    steps = train(config, data, [0]).loop.rows.steps
     length = step * max(1.0, steps / REFERENCE_STEPS)
-    run = train(TrialConfig(keep=4, pruner_learning_rate=length), data.without_test(), range(seeds))
+    longer = config.model_copy(update={"pruner_learning_rate": length})
+    run = train(longer, data.without_test(), range(seeds))
     list(run)
     return float(np.mean(run.accuracy(data.test))), run.history.outcomes().count("complete") / seeds
 
@@ -55,12 +58,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.steps, options.splits, options.seeds = [0.1], [0], 2
-    print("| data | step | test accuracy | complete |\n| --- | --- | --- | --- |")
+    print("| data | strategy | step | test accuracy | complete |\n| --- | --- | --- | --- | --- |")
     for name, shape in SETS.items():
-        for step in options.steps:
-            found = [measure(load(shape, split), step, options.seeds) for split in options.splits]
+        for strategy, step in product(("adaptive", "stepped"), options.steps):
+            found = [measure(load(shape, split), strategy, step, options.seeds) for split in options.splits]
             accuracy, complete = np.mean(found, axis=0)
-            print(f"| {name} | {step:g} | {accuracy:.2%} | {complete:.0%} |", flush=True)
+            print(f"| {name} | {strategy} | {step:g} | {accuracy:.2%} | {complete:.0%} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The comparison of chains with back-propagation trains each way as its name says."""
+"""The comparison of recipes trains each way as its name says."""
 
 import numpy as np
 import pytest
 
-from benchmarks.chains import MAIN, TRIED, Way, generated, measure, row
+from benchmarks.recipes import MAIN, TRIED, Way, generated, measure, row
 from pruning_core.data import Dataset
 
-SWAPS = {name: way for name, way in TRIED.items() if "swap" in name}
+WAYS = MAIN | TRIED
 
 
-@pytest.mark.parametrize("way", [*MAIN.values(), *SWAPS.values()], ids=[*MAIN, *SWAPS])
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 def test_each_way_is_trained_and_its_forward_passes_counted(way: Way, data: Dataset) -> None:
     values, change = way
     accuracy_R, complete_R, passes_R = measure(data, 3, ({**values, "epochs": 3}, change))

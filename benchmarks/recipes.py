@@ -1,10 +1,8 @@
-"""Chains against back-propagation: pruned test accuracy, how many replicas complete, how many forward passes it takes.
+"""Recipes without a search: pruned test accuracy, how many replicas complete, how many forward passes it takes.
 
-    python benchmarks/chains.py [--splits 3 4 5] [--quick]
+    python benchmarks/recipes.py [--splits 3 4 5] [--quick]
 
-Nothing is searched: every way has the library's defaults but for what its name says, and 8 seeds on each split.
-Generated data (scikit-learn's `make_classification`, a cluster a class) have 10 inputs that tell, 10 sums of these, and
-noise.
+Every way has the library's defaults but for what its name says, and 8 seeds on each split of data of many kinds.
 Forward passes are those until completion, in units of one epoch of back-propagation: a training step is one, and each
 proposal one more.
 """
@@ -21,6 +19,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks import steps
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, from_arrays, load_dataset
 from pruning_core.swap import SwapChain
@@ -29,6 +28,7 @@ from pruning_core.training import Training, train
 SEEDS = 8
 FEW = 60
 """Training rows of each class in generated data with few rows."""
+NOISY = {"n_informative": 20, "n_redundant": 0, "n_clusters_per_class": 2, "class_sep": 0.8, "flip_y": 0.05}
 
 
 class BlindSwaps(SwapChain):
@@ -67,12 +67,15 @@ def becomes(chain: type[SwapChain]) -> Callable[[Training], None]:
 
 
 Way = tuple[dict[str, Any], Callable[[Training], None] | None]
-MAIN: dict[str, Way] = {
-    "back-propagation (`stepped`)": ({}, None),
-    "`markov`": ({"strategy": "markov"}, None),
-    "`swap`": ({"strategy": "swap"}, None),
-}
+MAIN: dict[str, Way] = {f"`{name}`": ({"strategy": name}, None) for name in ("adaptive", "stepped", "swap")}
 TRIED: dict[str, Way] = {
+    "`adaptive`, 15 epochs to shrink": ({"strategy": "adaptive", "shrink_epochs": 15}, None),
+    "`adaptive`, 60 epochs to shrink": ({"strategy": "adaptive", "shrink_epochs": 60}, None),
+    "`stepped`, w0 = 1": ({"strategy": "stepped", "initial_weight": 1.0}, None),
+    "`stepped`, lambda_start = 2": ({"strategy": "stepped", "lambda_start": 2.0}, None),
+    "`stepped`, w0 = 1, lambda_start = 1": ({"strategy": "stepped", "initial_weight": 1.0, "lambda_start": 1.0}, None),
+    "`plateau`": ({"strategy": "plateau"}, None),
+    "`markov`": ({"strategy": "markov"}, None),
     "`markov`, 9 proposals": ({"strategy": "markov", "proposals": 9}, None),
     "`swap`, 9 proposals": ({"strategy": "swap", "proposals": 9}, None),
     "`swap`, T = 0.01": ({"strategy": "swap", "temperature": 0.01}, None),
@@ -84,19 +87,18 @@ TRIED: dict[str, Way] = {
 }
 
 
-def generated(inputs: int, classes: int, seed: int, rows: int) -> Dataset:
-    """Data of which 20 inputs tell something, with so many training rows for each class."""
+def generated(inputs: int, classes: int, seed: int, rows: int, **shape: Any) -> Dataset:
+    """Data with so many training rows for each class.
+
+    Of the inputs 10 tell something, 10 are sums of these, and the others noise, unless `shape` says so in the words of
+    scikit-learn's `make_classification`.
+    """
     from sklearn.datasets import make_classification
 
     train_rows, validation_rows = rows * classes, rows * classes // 4
+    shape = {"n_informative": 10, "n_redundant": 10, "n_clusters_per_class": 1} | shape
     x, y = make_classification(
-        train_rows + validation_rows + 2000,
-        inputs,
-        n_informative=10,
-        n_redundant=10,
-        n_classes=classes,
-        n_clusters_per_class=1,
-        random_state=seed,
+        train_rows + validation_rows + 2000, inputs, n_classes=classes, random_state=seed, **shape
     )
     ends = train_rows, train_rows + validation_rows
     parts = zip(np.split(x, ends), np.split(y, ends), strict=True)
@@ -114,10 +116,14 @@ DATA: dict[str, tuple[Make, int]] = {
     "breast_cancer": (lambda split: named("breast_cancer", split), 4),
     "wine": (lambda split: named("wine", split), 3),
     "N = 77": (lambda split: generated(77, 4, 100 + split, 160), 10),
+    "N = 77, few rows": (lambda split: generated(77, 4, 600 + split, 10), 10),
+    "N = 500, 20 tell": (lambda split: generated(500, 2, 1200 + split, 350, **NOISY), 20),
     "N = 500": (lambda split: generated(500, 4, 200 + split, 160), 10),
     "N = 617": (lambda split: generated(617, 6, 300 + split, FEW), 16),
     "N = 653": (lambda split: generated(653, 4, 400 + split, 160), 20),
     "N = 1024": (lambda split: generated(1024, 3, 500 + split, FEW), 8),
+    "N = 10, many rows": (lambda split: steps.load(steps.SETS["10 inputs"], split), 4),
+    "N = 10, many others": (lambda split: steps.load(steps.SETS["10 others"], split), 4),
 }
 
 
