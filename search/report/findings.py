@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pruning_core.hyperparameters import Choices
 from pruning_core.metrics import ACCURACY, Metric
 from search.report.search_record import SearchRecord
+from search.trials.defaults import verdict
 from search.trials.estimate import count, estimate, gap, listing, paired
 from search.trials.trial import LoggedTrial
 
@@ -60,6 +61,7 @@ def opening(search: SearchRecord, inputs: int | None = None) -> list[str]:
         )
     else:
         sentences.append(_victory(best, confirmed[best], len(strategies), search.metric))
+        sentences += filter(None, [verdict(best, confirmed[best], search.metric)])
     sentences.append(_completions(search))
     ranked = [s for s in strategies if s in confirmed and s != best]
     if best is not None and ranked:

@@ -50,7 +50,8 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
     Args:
         path: the study file.
         overrides: as for `load_study`, but the bare name of a hyperparameter says what this one trial has and
-            leaves the search space alone: the value may lie outside of what the study would search.
+            leaves the search space alone: the value may lie outside of what the study would search. Where none says
+            which strategy it is, it is the study's first that uses all of these names.
 
     Raises:
         StudyError: the file or an override is wrong.
@@ -65,7 +66,7 @@ def load_trial(path: Path, overrides: Sequence[str] = ()) -> tuple[Study, TrialC
     study = read_study(document, path.parent, text)
     if study.data.auto:
         raise StudyError("data.keep = 'auto' is found by a search: a single trial takes a number, --set data.keep=16")
-    return study, study.trial_config(hyperparameters)
+    return study, study.trial_config({"strategy": study.first_with(hyperparameters), **hyperparameters})
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

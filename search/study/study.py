@@ -1,7 +1,7 @@
 """The study file (YAML) as a validated model, and the trials that it describes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +53,8 @@ class Study(Section):
     network: Network = Network()
     training: Training = Training()
     strategies: tuple[StrategyName, ...] = Field(
-        ("adaptive", "stepped", "plateau", "markov"), description="what competes; a single trial takes the first"
+        ("adaptive", "stepped", "plateau", "markov"),
+        description="what competes; a single trial takes the first, or the first that uses what --set sets",
     )
     space: dict[str, Entry] = Field({}, description="name: value | {low, high, log} | {choices}")
     search: Search = Search()
@@ -177,6 +178,12 @@ class Study(Section):
     def at(self, keep: int | None) -> "Study":
         """The same study about this n alone."""
         return self.model_copy(update={"data": self.data.model_copy(update={"keep": keep})})
+
+    def first_with(self, names: Iterable[str]) -> str:
+        """The first strategy that uses all of these hyperparameters, or just the first."""
+        users = self.varied.users
+        using = (s for s in self.strategies if all(s in users.get(name, self.strategies) for name in names))
+        return next(using, self.strategies[0])
 
     @property
     def warnings(self) -> list[str]:

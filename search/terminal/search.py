@@ -14,6 +14,7 @@ from pruning_core.metrics import Metric
 from search.stores.addresses import Stored
 from search.study import Study
 from search.terminal.screen import console, metric_of, percent, plain_table, warn
+from search.trials.defaults import verdict
 from search.trials.enough import Curve, sentence
 from search.trials.overview import Overview
 from search.trials.result import at, by_keep
@@ -194,12 +195,14 @@ def _show_pareto(front: Sequence[Mapping[str, Any]] | None, study: Study, where:
     console.print("  of all completed trials, with their own seeds: no other one beats these in both", style="dim")
 
 
-def _show_winner(name: str, entry: Mapping[str, Any], where: str) -> None:
+def _show_winner(name: str, entry: Mapping[str, Any], where: str, metric: Metric) -> None:
     """Who wins; of one that did not complete with every fresh seed that comes first."""
     complete, kept = entry["outcome"]["complete"], escape(", ".join(entry["selected"]))
     keeps = f" and most often keeps: {kept}" if kept else ""
     if complete == 1:
         console.print(f"[bold]{name}[/] wins{where}{keeps}")
+        if said := verdict(name, entry, metric):
+            console.print(said, markup=False)
         return
     others = ", ".join(
         f"{percent(share)} {what}" for what, share in entry["outcome"].items() if what != "complete" and share
@@ -255,7 +258,7 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
             ended = f"no trial{at(keep)} came to an end that could be confirmed"
             console.print(f"{ended}; look at the trials in the MLflow UI")
         else:
-            _show_winner(part["winner"], part["strategies"][part["winner"]], at(keep))
+            _show_winner(part["winner"], part["strategies"][part["winner"]], at(keep), metric)
     if model := result.get("model"):
         whose = f"the pruned network of {result['winner']}{at(next(iter(each)))}" if n else "its pruned network"
         console.print(
