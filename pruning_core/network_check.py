@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
-from torch.utils.flop_counter import FlopCounterMode
 
+from pruning_core.compaction import multiply_adds
 from pruning_core.data import Dataset
 from pruning_core.gate_names import gate_names
 from pruning_core.networks import NetworkSpec
@@ -76,11 +76,8 @@ class NetworkDescription:
 
     @cached_property
     def multiply_adds(self) -> int:
-        """Of matrix products and convolutions, for one row; torch loads its compiler for this, up to two seconds."""
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.network(self.row)
-        operations: int = counter.get_total_flops()
-        return operations // 2
+        """For one row, as `pruning_core.compaction.multiply_adds` counts them."""
+        return multiply_adds(self.network, self.row)
 
 
 @torch.no_grad()

@@ -194,6 +194,7 @@ GOOD = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", GOOD)
 def test_a_network_that_passes_trains_the_same_beside_others(name: str, data: Dataset) -> None:
     network, stacked = GOOD[name]
