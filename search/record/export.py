@@ -55,11 +55,10 @@ class Written:
     @property
     def slower(self) -> str | None:
         """A sentence where the pruned network takes clearly longer than the one with all its units; else None."""
-        times = [(*of, before, after) for *of, before, after in self.table if str(of[0]).startswith(MICROSECONDS)]
         longer = [
-            f"{100 * (after / before - 1):.0f} % longer for {str(name).removeprefix(MICROSECONDS)}"
-            for name, before, after in times
-            if after > SLOWER * before
+            f"{100 * (after / before - 1):.0f} % longer for {name.removeprefix(MICROSECONDS)}"
+            for name, before, after in self.table
+            if name.startswith(MICROSECONDS) and after > SLOWER * before
         ]
         return f"the pruned network takes {' and '.join(longer)} than with all its units" if longer else None
 

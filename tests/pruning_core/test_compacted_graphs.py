@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pruning_core.compaction import Compacted, Size, compact, describe, rebuild
+from pruning_core.compaction import Compacted, CompactionError, Size, compact, describe, rebuild
 from pruning_core.compaction.layers import Arrange
 from pruning_core.pruner import Pruner, hard_mask
 
@@ -130,6 +130,22 @@ class Dense(nn.Module):
         return self.last(self.norm(h).flatten(1))
 
 
+class Binned(nn.Module):
+    """Columns are binned and embedded; tensors' own methods and attributes do the rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs, self.table, self.wide = Pruner(COLUMNS, 5, name="inputs"), nn.Embedding(4, 6), nn.Linear(6, 8)
+        self.neurons, self.last = Pruner(8, 3), nn.Linear(8, 3)
+        self.register_buffer("edges", torch.tensor([-1.0, 0.0, 1.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inputs(x)
+        h = self.wide(self.table(torch.bucketize(x.detach(), self.edges)) * x.clamp(-2, 2).unsqueeze(-1))
+        h = self.neurons(torch.relu(h)).view(x.shape[0], -1, 8)
+        return self.last(h.mT.cumsum(-1).exp().log_softmax(-1).amax(-1))
+
+
 class Undecided(nn.Module):
     """Asks its values which way to go."""
 
@@ -187,10 +203,27 @@ def test_units_that_must_come_back_are_computed_by_the_layer_before_where_that_i
         return nn.Sequential(Pruner(COLUMNS, 5, name="inputs"), *first, *layers)
 
     few = compared(made(lambda: build(width=16, before=16)))
-    assert [type(layer) for layer in few.network[2:]] == [nn.Linear, nn.ReLU, nn.LayerNorm, nn.Linear]
+    assert [type(layer) for layer in list(few.network)[2:]] == [nn.Linear, nn.ReLU, nn.LayerNorm, nn.Linear]
     many = compared(made(lambda: build(width=128, before=128)))
-    assert [type(layer) for layer in many.network[2:]] == [nn.Linear, nn.ReLU, Arrange, nn.LayerNorm, nn.Linear]
+    assert [type(layer) for layer in list(many.network)[2:]] == [nn.Linear, nn.ReLU, Arrange, nn.LayerNorm, nn.Linear]
     assert many.after.multiply_adds == 5 * 128 + 128 * 4 + 128 * 3
+
+
+def test_methods_and_attributes_of_tensors_can_be_described() -> None:
+    assert "Pruner" not in str(compared(made(Binned)).network)
+
+
+@pytest.mark.parametrize(
+    ("node", "refused"),
+    [
+        (["n", "call_function", "attribute", [{"node": "x"}, "__class__"], {}], "attribute __class__ is not allowed"),
+        (["n", "call_method", "register_hook", [{"node": "x"}], {}], "method register_hook is not allowed"),
+    ],
+)
+def test_a_description_does_nothing_but_compute(node: list[object], refused: str) -> None:
+    nodes = [["x", "placeholder", "x", [], {}], node, ["output", "output", "output", [{"node": "n"}], {}]]
+    with pytest.raises(CompactionError, match=refused):
+        rebuild([{"type": "graph", "layers": {}, "tensors": {}, "nodes": nodes}], {})
 
 
 def test_what_cannot_lose_units_is_named_and_the_rest_is_smaller() -> None:
