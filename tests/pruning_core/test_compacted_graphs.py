@@ -137,6 +137,7 @@ class Binned(nn.Module):
         super().__init__()
         self.inputs, self.table, self.wide = Pruner(COLUMNS, 5, name="inputs"), nn.Embedding(4, 6), nn.Linear(6, 8)
         self.neurons, self.last = Pruner(8, 3), nn.Linear(8, 3)
+        self.edges: Tensor
         self.register_buffer("edges", torch.tensor([-1.0, 0.0, 1.0]))
 
     def forward(self, x: Tensor) -> Tensor:
