@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from pruning_core.compaction.analysis import ACTIVATIONS, CHANNELS, POOLING, SAME
 from pruning_core.compaction.layers import Arrange
 
+PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 SPARED = 16  # multiply-adds that take as long as an element of the operation that is spared
 
 
@@ -63,17 +64,13 @@ def _before(
         return None
     layer = module.get_submodule(str(node.target)) if node.op == "call_module" else None
     kind: Any = type(layer) if layer else node.target
-    if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+    if type(layer) in PRODUCTS:
         last = arrange.axis == (len(rows[node]) - 1 if isinstance(layer, nn.Linear) else 0)
         return [(node, _wider(layer, arrange))] if last and _pays(layer, arrange) else None
     earlier: Arrange | None = None
-    if kind in ACTIVATIONS or kind in SAME:
+    if (kind in ACTIVATIONS or kind in SAME) and callable(kind):
         function: Callable[..., Tensor] = layer or kind
-        earlier = (
-            None
-            if isinstance(kind, str)
-            else _before_activation(lambda x: function(x, *node.args[1:], **node.kwargs), arrange)
-        )
+        earlier = _before_activation(lambda x: function(x.clone(), *node.args[1:], **node.kwargs), arrange)
     elif (kind in POOLING or kind in CHANNELS) and arrange.axis == 0 and arrange.constants is None:
         earlier = arrange
     elif isinstance(layer, nn.Flatten) and layer.start_dim == 1:
@@ -83,7 +80,9 @@ def _before(
 
 
 def _pays(layer: Any, arrange: Arrange) -> bool:
-    """Whether rows of zeros cost less than what puts constants in their place."""
+    """Whether rows of zeros can take the place of what puts constants back, and cost less."""
+    if layer.bias is None or getattr(layer, "groups", 1) > 1:
+        return False
     if arrange.constants is not None and arrange.constants.numel() != len(arrange.places):
         return False
     units, wanted, of_each = arrange.units, len(arrange.places), layer.weight[0].numel()

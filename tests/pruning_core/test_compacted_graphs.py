@@ -227,6 +227,15 @@ def test_a_description_does_nothing_but_compute(node: list[object], refused: str
         rebuild([{"type": "graph", "layers": {}, "tensors": {}, "nodes": nodes}], {})
 
 
+@pytest.mark.parametrize("of_zero", [nn.ReLU(inplace=True), nn.ELU(inplace=True), nn.Hardtanh(0.25, 2, inplace=True)])
+def test_an_activation_in_place_keeps_the_constants(of_zero: nn.Module) -> None:
+    def build() -> nn.Module:
+        gated = [nn.Linear(COLUMNS, 8), Pruner(8, 3), of_zero, nn.LayerNorm(8), nn.Linear(8, 3)]
+        return nn.Sequential(Pruner(COLUMNS, 5, name="inputs"), *gated)
+
+    assert "keeps its size" not in str(compared(made(build)).masked)
+
+
 def test_what_cannot_lose_units_is_named_and_the_rest_is_smaller() -> None:
     compacted = compared(made(Attention))
     assert compacted.masked is not None
@@ -247,7 +256,7 @@ def piece(units: int, kind: str, keep: int) -> list[nn.Module]:
     pieces: dict[str, Callable[[], nn.Module]] = {
         "gates": lambda: Pruner(units, min(keep, units - 1)),
         "norm": lambda: nn.BatchNorm1d(units),
-        "relu": nn.ReLU,
+        "relu": lambda: nn.ReLU(inplace=True),
         "tanh": nn.Tanh,
         "sigmoid": nn.Sigmoid,
         "gelu": nn.GELU,
@@ -304,7 +313,9 @@ def test_branches_side_by_side_answer_the_same(
 
 @settings(deadline=None, max_examples=30)
 @given(
-    st.lists(st.sampled_from(["gates", "norm", "relu", "sigmoid", "pool", "conv", "group norm"]), max_size=6),
+    st.lists(
+        st.sampled_from(["gates", "norm", "relu", "sigmoid", "pool", "conv", "depthwise", "group norm"]), max_size=6
+    ),
     st.integers(0, 1), st.booleans(), st.integers(0, 9),
 )  # fmt: skip
 def test_convolutions_in_any_order_answer_the_same(kinds: list[str], padding: int, pixels: bool, seed: int) -> None:
@@ -314,6 +325,7 @@ def test_convolutions_in_any_order_answer_the_same(kinds: list[str], padding: in
             "norm": lambda: nn.BatchNorm2d(4),
             "relu": nn.ReLU,
             "sigmoid": nn.Sigmoid,
+            "depthwise": lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False),
             "group norm": lambda: nn.GroupNorm(2, 4),
             "pool": lambda: nn.MaxPool2d(2, ceil_mode=True),
             "conv": lambda: nn.Conv2d(4, 4, 3, padding=1),
