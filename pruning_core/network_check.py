@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import chain
 from math import prod
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn.parameter import is_lazy
 
+from pruning_core.compaction import multiply_adds
 from pruning_core.data import Dataset
 from pruning_core.gate_names import gate_names
 from pruning_core.networks import NetworkSpec
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 32
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+SAID = 120  # letters of what an exception says
+ASKS_FOR_VALUES = (".item()", "data-dependent", "data pointer", "dynamic shape", "storage")  # torch's words
 ROUNDING = 1e-3  # between outputs that are computed in another order, to the largest of them
 
 
@@ -71,11 +76,8 @@ class NetworkDescription:
 
     @cached_property
     def multiply_adds(self) -> int:
-        """Of matrix products and convolutions, for one row; torch loads its compiler for this, up to two seconds."""
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.network(self.row)
-        operations: int = counter.get_total_flops()
-        return operations // 2
+        """For one row, as `pruning_core.compaction.multiply_adds` counts them."""
+        return multiply_adds(self.network, self.row)
 
 
 @torch.no_grad()
@@ -90,8 +92,9 @@ def check_network(spec: NetworkSpec, config: "TrialConfig", data: Dataset) -> Ne
         data: of which the first training rows are used.
 
     Raises:
-        NetworkError: it cannot be built, has no pruner or two of one name, fails, gives outputs of the wrong shape or
-            that are not finite, answers a row differently beside others, or is not the same when it is repeated.
+        NetworkError: it cannot be built, has no pruner or two of one name, or one that it does not use, fails, gives
+            outputs of the wrong shape or that are not finite, cannot learn, answers a row differently beside others, or
+            is not the same when it is repeated.
 
     Examples
     --------
@@ -115,9 +118,11 @@ def check_network(spec: NetworkSpec, config: "TrialConfig", data: Dataset) -> Ne
             replicas = Replicas(build, range(2), input_shape=spec.input_shape)
         x = replicas.in_shape(x_BF)
         alone_RBC = torch.stack([_alone(replicas, replica, x, classes) for replica in range(2)])
+        _check_learning(replicas, x)
         _check_training(replicas, x_BF, alone_RBC)
         _check_evaluation(replicas, x_BF)
-        return _description(replicas, x, _on_inputs(replicas, x_BF[:1], data))
+        with _refused("the network fails on a batch of one row"):
+            return _description(replicas, x, classes, _on_inputs(replicas, x_BF[:1], data))
 
 
 def _check_building(build: Callable[[], nn.Module]) -> None:
@@ -133,11 +138,24 @@ def _check_building(build: Callable[[], nn.Module]) -> None:
         named_pruners(networks[0])
     except ValueError as error:
         raise NetworkError(str(error)) from error
-    one, other = (network.state_dict() for network in networks)
-    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
+    lazy = [f"{path} ({type(m).__name__})" for path, m in networks[0].named_modules() if _is_lazy(m)]
+    if lazy:
+        raise NetworkError(
+            f"the sizes of {lazy[0]} are not known when the network is built: give them, such as nn.Linear(in, out)"
+        )
+    if not any(p.requires_grad for p in networks[0].parameters()):
+        raise NetworkError("nothing can be learnt: all parameters of the network have requires_grad=False")
+    with _refused("the numbers of the network cannot be compared"):
+        one, other = (network.state_dict() for network in networks)
+        same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    if not same:
         raise NetworkError(
             "the network has other numbers when it is built again: its random numbers must be torch's own"
         )
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    return any(map(is_lazy, chain(module.parameters(recurse=False), module.buffers(recurse=False))))
 
 
 def _alone(replicas: Replicas, replica: int, x: Tensor, classes: int) -> Tensor:
@@ -154,14 +172,33 @@ def _alone(replicas: Replicas, replica: int, x: Tensor, classes: int) -> Tensor:
     first = outputs[0]
     if not isinstance(first, Tensor):
         raise NetworkError(f"the network must give a tensor of one output per class, got {type(first).__name__}")
-    if tuple(first.shape) != (len(x), classes):
-        raise NetworkError(
-            f"the network must give {classes} outputs per row, one per class: {len(x)} rows gave {tuple(first.shape)}"
-        )
+    _check_shape(first, len(x), classes)
     _check_finite(first, "in training")
     if not _close(*outputs):
         raise NetworkError("the network gives other outputs when it is asked again: a forward must remember nothing")
     return first
+
+
+def _check_learning(replicas: Replicas, x: Tensor) -> None:
+    """The outputs follow from parameters, and from each pruner."""
+    numbers = {name: t[0].clone() for name, t in replicas.tensors.items()}
+    for name, p in replicas.parameters.items():
+        numbers[name].requires_grad_(p.requires_grad or name in replicas.pruner_parameters)
+    names = [name for name, t in numbers.items() if t.requires_grad]
+    with torch.enable_grad(), _refused("the network has no gradients"):
+        outputs = functional_call(replicas.network, dict(numbers), (x.clone(),))
+        if not outputs.requires_grad:
+            raise NetworkError("nothing can be learnt: the network's outputs are detached from its parameters")
+        found = torch.autograd.grad(outputs.sum(), [numbers[name] for name in names], allow_unused=True)
+    # A gradient of 0 may be that of a dead ReLU; there is none at all where the outputs do not follow from a weight.
+    unused = {name for name, gradient in zip(names, found, strict=True) if gradient is None}
+    for pruner in replicas.pruners:
+        if pruner.parameter not in unused:
+            continue
+        closed = {**numbers, pruner.parameter: torch.full_like(numbers[pruner.parameter], -torch.inf)}
+        with _refused("the network fails with closed gates"):
+            if torch.equal(outputs, functional_call(replicas.network, closed, (x.clone(),))):
+                raise NetworkError(f"the pruner {pruner.name!r} prunes nothing: the outputs do not depend on its gates")
 
 
 def _generators() -> tuple[Any, ...]:
@@ -180,7 +217,7 @@ def _check_training(replicas: Replicas, x_BF: Tensor, alone_RBC: Tensor) -> None
         like=replicas,
     )
     x_RBF = x_BF.expand(2, *x_BF.shape)
-    with _refused("several replicas of the network cannot be computed side by side"):
+    with _refused("several replicas of the network cannot be computed side by side", of_data=True):
         for stack, order in ((replicas, [0, 1]), (other_way, [1, 0])):
             if not _close(stack.logits(x_RBF, stack.pruner_weights), alone_RBC[order]):
                 raise NetworkError("the network gives other outputs beside another replica than by itself")
@@ -212,7 +249,7 @@ def _on_inputs(replicas: Replicas, row_1F: Tensor, data: Dataset) -> NamedPruner
     return next((p for p, of in zip(replicas.pruners, names, strict=True) if of == tuple(data.feature_names)), None)
 
 
-def _description(replicas: Replicas, x: Tensor, on_inputs: NamedPruner | None) -> NetworkDescription:
+def _description(replicas: Replicas, x: Tensor, classes: int, on_inputs: NamedPruner | None) -> NetworkDescription:
     stacked = replicas.has_stacked_forward or replicas.layers(x[0]) is not None
     network, outputs = one_replica(replicas, 0), dict[str, tuple[int, ...]]()
     layers = {
@@ -226,7 +263,7 @@ def _description(replicas: Replicas, x: Tensor, on_inputs: NamedPruner | None) -
             outputs[path] = tuple(output.shape[1:])
 
     hooks = [module.register_forward_hook(partial(look, path)) for path, module in layers.items()]
-    network(x[:1].clone())
+    _check_shape(network(x[:1].clone()), 1, classes)
     for hook in hooks:
         hook.remove()
     described = [
@@ -245,15 +282,29 @@ def _description(replicas: Replicas, x: Tensor, on_inputs: NamedPruner | None) -
 
 
 @contextmanager
-def _refused(what: str) -> Iterator[None]:
-    """Whatever a network raises becomes one sentence."""
+def _refused(what: str, of_data: bool = False) -> Iterator[None]:
+    """Whatever a network raises becomes one sentence.
+
+    Args:
+        what: cannot be done.
+        of_data: whether the usual reason is a value of the data that the forward asks for.
+    """
     try:
         yield
     except NetworkError:
         raise
-    except Exception as error:
-        said = next(iter(str(error).splitlines()), "")
+    except (Exception, SystemExit) as error:
+        said = shorten(next(iter(str(error).splitlines()), ""), SAID, placeholder=" ...")
+        if of_data and any(words in str(error) for words in ASKS_FOR_VALUES):
+            what = f"the forward takes decisions from data (an .item(), an `if` on a tensor), so {what}"
         raise NetworkError(f"{what}: {type(error).__name__}{': ' if said else ''}{said}") from error
+
+
+def _check_shape(logits: Tensor, rows: int, classes: int) -> None:
+    if tuple(logits.shape) != (rows, classes):
+        raise NetworkError(
+            f"the network must give {classes} outputs per row, one per class: {rows} rows gave {tuple(logits.shape)}"
+        )
 
 
 def _check_finite(logits: Tensor, when: str) -> None:

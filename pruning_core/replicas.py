@@ -7,7 +7,9 @@ that it does not depend on its neighbours (but for rounding).
 """
 
 import copy
-from collections.abc import Callable, Hashable, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,16 @@ class ReplicaRandom:
     def load_state_dict(self, states: list[Tensor]) -> None:
         for generator, state in zip(self.generators, states, strict=True):
             generator.set_state(state.cpu())
+
+
+@contextmanager
+def _slow_vmap() -> Iterator[None]:
+    """Without torch's warning that `vmap` computes an operation row by row, and its request to report that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "There is a performance drop because we have not yet implemented the batching"
+        )
+        yield
 
 
 class StackedNetwork:
@@ -170,7 +182,8 @@ class StackedNetwork:
             x = x.expand(len(self), *x.shape) if shared else x
             return layers.forward({**parameters, **buffers}, x, differentiate=False)[0]
         forward = self._forward_shared if shared else self._forward
-        return forward(parameters, buffers, x)
+        with _slow_vmap():
+            return forward(parameters, buffers, x)
 
     @torch.no_grad()
     def logits_and_backward(self, x_RBF: Tensor) -> tuple[Tensor, Backward]:
@@ -192,7 +205,10 @@ class StackedNetwork:
         def backward(to_logits_RBC: Tensor) -> dict[str, Tensor]:
             if not trained:
                 return {}
-            gradients = torch.autograd.grad(logits_RBC, list(trained.values()), to_logits_RBC, materialize_grads=True)
+            with _slow_vmap():
+                gradients = torch.autograd.grad(
+                    logits_RBC, list(trained.values()), to_logits_RBC, materialize_grads=True
+                )
             return dict(zip(trained, gradients, strict=True))
 
         return logits_RBC.detach(), backward

@@ -302,7 +302,8 @@ def export(options: argparse.Namespace) -> int:
     terminal.console.print(
         f"[bold]{trial.name}[/] of the search {trial.search}, seed {trial.seeds[replica]}: {written.summary}"
     )
-    terminal.console.print(f"kept: {', '.join(written.columns)}", markup=False)
+    if written.some_dropped:
+        terminal.console.print(f"kept: {', '.join(written.columns)}", markup=False)
     terminal.console.print(f"{folder}:  {', '.join(FILES)}", markup=False)
     table = terminal.plain_table("", "before", "after")
     for name, before, after in written.table:
@@ -312,8 +313,7 @@ def export(options: argparse.Namespace) -> int:
         f"compared with the network under the hard mask on {written.rows} validation rows: a logit differs by at most "
         f"{written.largest:.1g}"
     )
-    if written.masked:
-        terminal.warn(written.masked)
+    terminal.warn(*(sentence for sentence in (written.masked, written.slower) if sentence))
     if written.other_class:
         terminal.warn(
             f"{written.other_class} of {written.rows} validation rows get another class than from the masked network: "

@@ -6,7 +6,7 @@ layers into a list for a JSON file and back.
 """
 
 from pruning_core.compaction.compact import Compacted, PrunedReplica, compact, on_raw_columns
-from pruning_core.compaction.counts import Size, size
+from pruning_core.compaction.counts import Size, multiply_adds, size
 from pruning_core.compaction.description import describe, rebuild
 from pruning_core.compaction.tracing import CompactionError
 
@@ -17,6 +17,7 @@ __all__ = [
     "Size",
     "compact",
     "describe",
+    "multiply_adds",
     "on_raw_columns",
     "rebuild",
     "size",

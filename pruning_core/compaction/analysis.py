@@ -1,8 +1,8 @@
 """From the rows to the outputs: what each node of a traced network does to units, and from there back which are needed.
 
 A product (linear layer, convolution) makes new units of those that it is given, and what closed ones contribute
-goes into its bias. A sum or product of two tensors aligns both. Activations, pooling, batch normalisation, gates and
-flattening hand units on. Anything else is given all units, the closed ones as constants.
+goes into its bias. A sum or product of two tensors aligns both. Activations, pooling, batch normalisation, gates,
+concatenation and flattening hand units on. Anything else is given all units, the closed ones as constants.
 """
 
 import operator
@@ -17,7 +17,9 @@ from pruning_core.compaction.tracing import BATCH_NORM, attribute
 from pruning_core.compaction.units import PACKED, WHOLE, Numbers, Units
 from pruning_core.pruner import Pruner
 
-Kind = Literal["rows", "plain", "shape", "product", "join", "gates", "same", "channels", "reshape", "other", "output"]
+Kind = Literal[
+    "rows", "plain", "shape", "product", "join", "concat", "gates", "same", "channels", "reshape", "other", "output"
+]
 ROWS = 3
 
 ACTIVATIONS = (
@@ -38,6 +40,7 @@ CHANNELS: set[Any] = {
 }  # fmt: skip
 SUMS: set[Any] = {operator.add, operator.iadd, operator.sub, torch.add, torch.sub, "add", "sub", "add_"}
 TIMES: set[Any] = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
+CONCATENATIONS: set[Any] = {torch.cat, torch.concat, torch.concatenate}
 RESHAPES: set[Any] = {
     torch.flatten,
     torch.reshape,
@@ -149,6 +152,8 @@ def _step(found: Analysis, node: fx.Node, values: dict[fx.Node, Any], numbers: N
     layer = found.layer(node)
     if len(sources) == 2 and node.target in SUMS | TIMES and len(node.args) == 2 and not node.kwargs:
         return _joined(found, node, value, numbers)
+    if node.target in CONCATENATIONS and (step := _concatenated(found, node, value, numbers)):
+        return step
     alone = len(sources) == 1 and node.args[0] is sources[0]
     if not alone:
         return Step(node, "other", _unknown(value), whole=True)
@@ -210,6 +215,39 @@ def _joined(found: Analysis, node: fx.Node, value: Tensor, numbers: Numbers) -> 
     return Step(node, "join", Units(constant, new.value, axis, numbers.along(constant.shape, axis)), axis)
 
 
+def _concatenated(found: Analysis, node: fx.Node, value: Tensor, numbers: Numbers) -> Step | None:
+    """The units of several tensors side by side; None where none of these can lose units there, or some are no rows.
+
+    Those that can lose units elsewhere alone are given whole.
+    """
+    parts = node.args[0]
+    dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    axis = dim % value.ndim - 1 if isinstance(dim, int) else -1
+    if axis < 0 or not isinstance(parts, list | tuple):
+        return None
+    if any(not isinstance(p, fx.Node) or found.steps[p].units is None for p in parts):
+        return None
+    given = [_along_or_whole(found.units(part), axis) for part in parts_of(node)]
+    if all(units.unit is None and not bool(units.constant.any()) for units in given):
+        return None
+    if any(len(units.shape) != value.ndim - 1 for units in given):
+        return None
+    unit = [numbers.along(units.shape, axis) if units.unit is None else units.unit for units in given]
+    constant, values = (torch.cat([getattr(units, name) for units in given], axis) for name in ("constant", "value"))
+    return Step(node, "concat", Units(constant, values, axis, torch.cat(unit, axis)), axis)
+
+
+def _along_or_whole(units: Units, axis: int) -> Units:
+    return units if units.layout == axis else units.whole()
+
+
+def parts_of(concatenation: fx.Node) -> list[fx.Node]:
+    """The tensors that a node puts side by side, in order."""
+    parts = concatenation.args[0]
+    assert isinstance(parts, list | tuple)
+    return [part for part in parts if isinstance(part, fx.Node)]
+
+
 def _by_channel(node: fx.Node, given: Units, value: Tensor) -> Step:
     fits = given.layout == 0 or given.layout is WHOLE
     base, shape = (given if fits else given.whole()), value.shape[1:]
@@ -237,17 +275,15 @@ def _reshaped(node: fx.Node, given: Units, value: Tensor) -> Step:
 def _need(found: Analysis, step: Step) -> None:
     """Marks what a step needs of the units that it is given, as far as its own are needed."""
     mark = found.needed
+    if step.kind == "concat":
+        _need_beside_others(found, step)
+        return
     for source in found.tensors(step.node):
         given = found.units(source)
         if given.unit is None or step.kind == "shape":
             continue
         if step.whole:
-            if given.layout is PACKED:
-                mark[given.unit[~given.constant]] = True
-            elif isinstance(given.layout, int):
-                numbers = given.numbers(given.layout)
-                assert numbers is not None
-                mark[numbers[~given.fixed(given.layout)]] = True
+            _need_all(found, given)
         elif step.kind in ("product", "join") and step.units is not None:
             numbers = given.numbers(step.axis)
             assert numbers is not None
@@ -258,3 +294,29 @@ def _need(found: Analysis, step: Step) -> None:
             elif not bool(mark[step.units.unit].any()):
                 continue
             mark[numbers[taken]] = True
+
+
+def _need_all(found: Analysis, given: Units) -> None:
+    if given.unit is None:
+        return
+    if given.layout is PACKED:
+        found.needed[given.unit[~given.constant]] = True
+    elif isinstance(given.layout, int):
+        numbers = given.numbers(given.layout)
+        assert numbers is not None
+        found.needed[numbers[~given.fixed(given.layout)]] = True
+
+
+def _need_beside_others(found: Analysis, step: Step) -> None:
+    """Of tensors side by side those that cannot lose units along the axis are there with all of them."""
+    assert step.units is not None
+    numbers, start = step.units.numbers(step.axis), 0
+    assert numbers is not None
+    for part in parts_of(step.node):
+        given = found.units(part)
+        end = start + given.shape[step.axis]
+        if given.layout != step.axis:
+            _need_all(found, given)
+        if given.layout != step.axis or given.unit is None:
+            found.needed[numbers[start:end]] = True
+        start = end

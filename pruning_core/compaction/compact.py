@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pruning_core.compaction.analysis import analyse
 from pruning_core.compaction.counts import Size, size
 from pruning_core.compaction.description import as_chain
+from pruning_core.compaction.fold import fold_constants
 from pruning_core.compaction.layers import Arrange, Gates, Standardise
 from pruning_core.compaction.shrink import Shrunk, pruner_names, shrink
 from pruning_core.compaction.tracing import CompactionError, pruned, trace
@@ -106,6 +107,7 @@ def _shrunk(masked: nn.Module, shape: torch.Size, x_BF: Tensor, expected_BC: Ten
     """The smaller network, or the masked one, and why there are closed units in it."""
     try:
         shrunk = shrink(analyse(trace(masked), shape))
+        fold_constants(shrunk.module, len(shrunk.inputs))
         off = float((shrunk.module(x_BF[:, shrunk.inputs]) - expected_BC).abs().max())
         if not off <= TOLERANCE * max(1.0, float(expected_BC.abs().max())):
             raise CompactionError(f"the smaller network would differ from it by {off:.1e}")

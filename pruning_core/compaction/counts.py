@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning_core.pruner import Pruner
@@ -28,8 +29,24 @@ def size(network: nn.Module, row_shape: torch.Size) -> Size:
     Size(parameters=23, multiply_adds=18)
     """
     gates = sum(m.weight.numel() for m in network.modules() if isinstance(m, Pruner))
-    # With gradients: attention without them is one fused operation, which nobody counts.
-    row = torch.zeros(1, *row_shape, requires_grad=True)
-    with FlopCounterMode(display=False) as counter, torch.enable_grad():
-        network(row)
-    return Size(sum(p.numel() for p in network.parameters()) - gates, counter.get_total_flops() // 2)
+    return Size(
+        sum(p.numel() for p in network.parameters()) - gates, multiply_adds(network, torch.zeros(1, *row_shape))
+    )
+
+
+@torch.no_grad()
+def multiply_adds(network: nn.Module, row: Tensor) -> int:
+    """Of matrix products, convolutions and attention, for a batch of one row, (1, ...); `nn.LSTM` is not counted.
+
+    The first call loads torch's compiler, up to two seconds.
+    """
+    # Fused attention is one operation that nobody counts; its products one after the other are counted.
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            network(row)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    operations: int = counter.get_total_flops()
+    return operations // 2

@@ -19,14 +19,20 @@ LAYERS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
         *ACTIVATIONS, *POOLING, nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten, nn.Unflatten,
-        nn.LayerNorm, nn.GroupNorm, nn.MultiheadAttention, nn.Softmax, nn.PReLU, nn.Dropout,
+        nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.PReLU, nn.GLU,
+        nn.Dropout, nn.Embedding, nn.Bilinear,
     )
 }  # fmt: skip
 CALLED = SAME | CHANNELS | SUMS | TIMES | RESHAPES
 OTHERS: set[Any] = {
-    torch.cat, torch.stack, torch.mean, torch.sum, torch.matmul, torch.bmm, torch.softmax, torch.transpose,
-    torch.permute, functional.softmax, functional.layer_norm, functional.scaled_dot_product_attention, operator.getitem,
-    operator.truediv, operator.matmul,
+    torch.cat, torch.stack, torch.mean, torch.sum, torch.matmul, torch.bmm, torch.softmax, torch.log_softmax,
+    torch.transpose, torch.permute, torch.exp, torch.log, torch.sqrt, torch.rsqrt, torch.square, torch.pow, torch.sin,
+    torch.cos, torch.sign, torch.clamp, torch.where, torch.amax, torch.amin, torch.cumsum, torch.bucketize,
+    torch.einsum, torch.div, torch.neg, torch.chunk, torch.split, torch.unbind, torch.maximum, torch.minimum,
+    torch.ones_like, torch.zeros_like, functional.softmax, functional.log_softmax, functional.normalize,
+    functional.layer_norm,
+    functional.scaled_dot_product_attention, functional.pad, operator.getitem, operator.truediv, operator.matmul,
+    operator.neg, operator.pow, operator.gt, operator.lt, operator.ge, operator.le,
 }  # fmt: skip
 FUNCTIONS: dict[str, Any] = {
     f"{place.__name__}.{name}": function
@@ -35,8 +41,14 @@ FUNCTIONS: dict[str, Any] = {
     if callable(function) and function in CALLED | OTHERS
 }
 METHODS = {name for name in CALLED if isinstance(name, str)} | {
-    "mean", "sum", "transpose", "permute", "contiguous", "softmax", "size", "dim", "amax", "chunk",
+    "mean", "sum", "std", "var", "prod", "transpose", "permute", "swapaxes", "movedim", "t", "contiguous", "softmax",
+    "log_softmax", "size", "dim", "amax", "amin", "argmax", "chunk", "split", "unbind", "detach", "clone", "exp", "log",
+    "sqrt", "rsqrt", "square", "pow", "sin", "cos", "sign", "neg", "clamp", "div", "matmul", "bmm", "cumsum", "expand",
+    "expand_as", "repeat", "float", "long", "bool", "gt", "lt", "ge", "le", "masked_fill", "where", "narrow", "select",
+    "index_select", "gather",
 }  # fmt: skip
+ATTRIBUTES = {"shape", "ndim", "T", "mT"}
+"""Of a tensor, that a description may ask for."""
 
 
 def describe(network: nn.Module) -> list[dict[str, Any]]:
@@ -55,7 +67,9 @@ def _graph(module: fx.GraphModule) -> dict[str, Any]:
     nodes = []
     for node in module.graph.nodes:
         target = node.target
-        if node.op == "call_function":
+        if target is getattr and node.args[1] in ATTRIBUTES:
+            target = "attribute"
+        elif node.op == "call_function":
             found = next((name for name, function in FUNCTIONS.items() if function is target), None)
             if found is None:
                 name = getattr(target, "__name__", target)
@@ -105,7 +119,11 @@ def _graph_module(said: Mapping[str, Any]) -> fx.GraphModule:
     for name, shape in said["tensors"].items():
         root.register_buffer(name, torch.zeros(shape))
     for name, op, target, args, kwargs in said["nodes"]:
-        if op == "call_function":
+        if op == "call_function" and target == "attribute":
+            if args[1] not in ATTRIBUTES:
+                raise CompactionError(f"the attribute {args[1]} is not allowed in a description")
+            target = getattr
+        elif op == "call_function":
             target = FUNCTIONS[target]
         elif op == "call_method" and target not in METHODS:
             raise CompactionError(f"the method {target} is not allowed in a description")

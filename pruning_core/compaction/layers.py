@@ -2,6 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear, one_hot, pad
+
+MOST_BY_PRODUCT = 400  # units; each is one more multiply-add for each unit of the output
 
 
 class Arrange(nn.Module):
@@ -19,14 +22,35 @@ class Arrange(nn.Module):
         self.axis, self.units, self.gaps = axis, units, bool((places == units).any())
         self.places: Tensor
         self.constants: Tensor | None
+        self.matrix: Tensor
         self.register_buffer("places", places)
         self.register_buffer("constants", constants)
+        few = units <= MOST_BY_PRODUCT
+        matrix = one_hot(places, units + 1)[:, :-1].float() if few else torch.zeros(0)
+        self.register_buffer("matrix", matrix, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_exporting() and len(self.matrix) and x.ndim == self.axis + 2:
+            return self._product(x)
         if self.gaps:
-            x = torch.cat([x, torch.zeros_like(x.narrow(self.axis + 1, 0, 1))], self.axis + 1)
+            x = pad(x, (0, 0) * (x.ndim - self.axis - 2) + (0, 1))
         x = x.index_select(self.axis + 1, self.places)
         return x if self.constants is None else x + self.constants
+
+    def _product(self, x: Tensor) -> Tensor:
+        """The same of the last axis in ONNX Runtime, whose selection there takes four to nine times as long."""
+        if self.constants is not None and self.constants.numel() == len(self.places):
+            return linear(x, self.matrix, self.constants.flatten())
+        x = linear(x, self.matrix)
+        return x if self.constants is None else x + self.constants
+
+    def same_as(self, other: "Arrange") -> bool:
+        """Whether both do the same."""
+        if (self.axis, self.units) != (other.axis, other.units) or not torch.equal(self.places, other.places):
+            return False
+        if self.constants is None or other.constants is None:
+            return self.constants is other.constants
+        return torch.equal(self.constants.float(), other.constants.float())
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}, units={self.units}, places={len(self.places)}"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruning_core.compaction.analysis import Analysis, Step
+from pruning_core.compaction.analysis import Analysis, Step, parts_of
 from pruning_core.compaction.layers import AddConstant, Arrange
 from pruning_core.compaction.tracing import BATCH_NORM, CompactionError, attribute
 from pruning_core.compaction.units import PACKED, Units
@@ -45,6 +45,7 @@ class _Builder:
     layers: nn.Module = field(default_factory=nn.Module)
     made: dict[fx.Node, fx.Node | None] = field(default_factory=dict)
     filled: list[str] = field(default_factory=list)
+    arranged: list[tuple[fx.Node, Arrange, fx.Node]] = field(default_factory=list)
 
     def build(self) -> Shrunk:
         inputs = torch.zeros(0, dtype=torch.long)
@@ -72,6 +73,8 @@ class _Builder:
             case "join" if not step.whole and step.units is not None:
                 wanted = self.analysis.present(step.units, step.axis)
                 return self._copy(node, [self._arranged(s, step.axis, wanted) for s in self.analysis.tensors(node)])
+            case "concat":
+                return self._side_by_side(step)
             case "gates" if step.whole:
                 return self._complete(node.all_input_nodes[0])
             case "gates":
@@ -128,6 +131,16 @@ class _Builder:
         made = self._add(smaller, arranged)
         return made if constant is None else self._add(AddConstant(constant), made)
 
+    def _side_by_side(self, step: Step) -> fx.Node | None:
+        parts = []
+        for part in parts_of(step.node):
+            along = self.analysis.units(part).layout == step.axis
+            made = self.made[part] if along else self._complete(part)
+            parts += [] if made is None else [made]
+        return (
+            self.graph.call_function(torch.cat, (parts, step.axis + 1)) if len(parts) > 1 else next(iter(parts), None)
+        )
+
     def _handed_on(self, step: Step, source: fx.Node) -> fx.Node:
         layer, units = self.analysis.layer(step.node), step.units
         assert units is not None
@@ -180,7 +193,12 @@ class _Builder:
         constants = None if without_constants else _spread(value, axis, wanted)
         if constants is None and torch.equal(places, torch.arange(units)):
             return made
-        return self._add(Arrange(axis, units, places, constants), made)
+        layer = Arrange(axis, units, places, constants)
+        for source, other, node in self.arranged:
+            if source is made and other.same_as(layer):
+                return node
+        self.arranged.append((made, layer, self._add(layer, made)))
+        return self.arranged[-1][2]
 
     def _selected(self, made: fx.Node, axis: int, wanted: Tensor) -> fx.Node:
         if bool(wanted.all()):

@@ -168,12 +168,19 @@ def _to_be_resumed(study: Study, store: BaseStorage, places: Places, essence: Ma
         raise StudyError(f"nothing to resume: {places.output} holds no search of the study {study.name} in {where}")
     found = optuna.load_study(study_name=mine[-1], storage=store)
     before = found.user_attrs.get("study", essence)
-    if changed := [key for key, value in essence.items() if _differs(before.get(key), value)]:
+    if changed := [_named(key, before.get(key), now) for key, now in essence.items() if _differs(before.get(key), now)]:
         raise StudyError(
             f"cannot resume {mine[-1]}: {', '.join(changed)} changed since it was started; "
             "start a new search without --resume"
         )
     return Ledger(found, store)
+
+
+def _named(key: str, before: Any, now: Any) -> str:
+    """A part of a study; of a network of the user's with the files that hold another text."""
+    texts, texts_now = ((of or {}).get("source") or {} if key == "network" else {} for of in (before, now))
+    files = [name for name in texts | texts_now if texts.get(name) != texts_now.get(name)]
+    return f"{key} ({', '.join(files)})" if files else key
 
 
 def _differs(before: Any, now: Any) -> bool:

@@ -30,24 +30,37 @@ WEIGHTS, DESCRIPTION, ONNX, KEPT = "pruned.safetensors", "pruned.json", "pruned.
 SELECTION, TABLE = "selection.json", "comparison.json"
 FILES = WEIGHTS, DESCRIPTION, ONNX, KEPT, SELECTION, TABLE
 ROWS_CHECKED = 1000
+MICROSECONDS, SLOWER = "microseconds, ", 1.1  # times of one network differ by up to so much
 
 
 @dataclass(frozen=True)
 class Written:
     """What has been written, and how it compares with the network under the hard mask on validation rows.
 
-    `other_class` of `rows` rows get another class from the safetensors or the ONNX file; `largest` is the largest
-    difference of a logit. `masked` says what could not lose units, None if all did. `table` compares the network with
-    all its units and the pruned one: a quantity, before, after.
+    `some_dropped` says whether there are columns that the network does not take. `other_class` of `rows` rows get
+    another class from the safetensors or the ONNX file; `largest` is the largest difference of a logit. `masked` says
+    what could not lose units, None if all did. `table` compares the network with all its units and the pruned one: a
+    quantity, before, after.
     """
 
     columns: list[str]
+    some_dropped: bool
     summary: str
     rows: int
     other_class: int
     largest: float
     masked: str | None
     table: list[tuple[str, float, float]]
+
+    @property
+    def slower(self) -> str | None:
+        """A sentence where the pruned network takes clearly longer than the one with all its units; else None."""
+        longer = [
+            f"{100 * (after / before - 1):.0f} % longer for {name.removeprefix(MICROSECONDS)}"
+            for name, before, after in self.table
+            if name.startswith(MICROSECONDS) and after > SLOWER * before
+        ]
+        return f"the pruned network takes {' and '.join(longer)} than with all its units" if longer else None
 
 
 def choose_replica(result: Mapping[str, Any], seed: int | None, score: str) -> int:
@@ -129,7 +142,8 @@ def write_pruned(folder: Path, recorded: "RecordedTrial", run: Training, replica
         f"{len(columns)} of {len(data.feature_names)} columns{_widths(compacted)}, "
         f"{compacted.after.parameters} parameters, {100 * accuracy:.1f} % right on validation"
     )
-    return Written(columns, summary, *_compare(model, run, replica, compacted), compacted.masked, table)
+    dropped = len(columns) < len(data.feature_names)
+    return Written(columns, dropped, summary, *_compare(model, run, replica, compacted), compacted.masked, table)
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
@@ -180,7 +194,7 @@ def _table(
         ("parameters", compacted.before.parameters, compacted.after.parameters),
         ("multiply-adds", compacted.before.multiply_adds, compacted.after.multiply_adds),
         ("bytes of weights", len(save(whole.network.state_dict())), after),
-        *((f"microseconds, {batch} at a time", full[batch], pruned[batch]) for batch in full),
+        *((f"{MICROSECONDS}{batch} at a time", full[batch], pruned[batch]) for batch in full),
     ]
 
 

@@ -60,7 +60,7 @@ def standardised_graph(network: PrunedReplica) -> bytes:
     """
     if find_spec("onnxruntime") is None:
         raise StudyError("a model of this network needs onnxruntime: pip install 'deeppp[onnx]'")
-    tensors = {name: torch.from_numpy(tensor) for name, tensor in network.tensors.items()}
+    tensors = {name: torch.tensor(tensor) for name, tensor in network.tensors.items()}
     return _exported(rebuild(network.layers, tensors).eval(), len(network.inputs)).SerializeToString()
 
 

@@ -4,7 +4,7 @@ It reads what the search left in Optuna and MLflow, trains a few networks for co
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -58,13 +58,14 @@ def write_report(
     if not search.finished:
         say("the search is not finished: the report shows what there is so far")
     data, why = _load_data(search, data_file, output)
-    for sentence in Network.model_validate(search.study.get("network") or {}).warnings:
+    changed = Network.model_validate(search.study.get("network") or {}).warnings
+    for sentence in changed:
         say(sentence)
     if why:
         say(f"no comparison with other networks: {why}")
     with tempfile.TemporaryDirectory() as name_of_folder:
         folder = Path(name_of_folder)
-        html = _html(search, folder, Data(data, why), output, say)
+        html = _html(search, folder, Data(data, why), output, changed, say)
         page.write_text(html, encoding="utf-8")
         (folder / f"{search.label}.html").write_text(html, encoding="utf-8")
         if problem := search.store.log(search.parent, folder, "report"):
@@ -106,8 +107,10 @@ def _load_data(search: SearchRecord, moved: Path | None, output: Path) -> tuple[
     return data, ""
 
 
-def _html(search: SearchRecord, folder: Path, found: Data, output: Path, say: Say) -> str:
+def _html(search: SearchRecord, folder: Path, found: Data, output: Path, changed: Sequence[str], say: Say) -> str:
     data = found.set
+    notes = [] if search.finished else ["The search is not finished: what follows will change."]
+    notes += [f"{sentence}." for sentence in changed]
     say("drawing the trials")
     inputs = len(data.feature_names) if data else None
     if len(search.keeps) == 1:
@@ -134,7 +137,7 @@ def _html(search: SearchRecord, folder: Path, found: Data, output: Path, say: Sa
             "subtitle": f"Report of a pruning search on {data_name(search.study['data'])}{sizes}, "
             f"{datetime.now():%d %B %Y}".replace(", 0", ", "),
             "opening": [" ".join(sentences[:2]), " ".join(sentences[2:])],
-            "notes": [] if search.finished else ["The search is not finished: what follows will change."],
+            "notes": notes,
             "sections": sections,
             "commands": _commands(search, output),
             "fingerprint": search.tags.get("fingerprint", "unknown"),

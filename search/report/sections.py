@@ -227,7 +227,10 @@ def space(search: SearchRecord, folder: Path) -> Section:
         blocks.append(Heading(strategy))
         if strategy not in enough:
             few_ended = "no trial" if not trials else f"only {count(len(trials), 'trial')}"
-            blocks.append(Text(f"{few_ended} came to an end: too few for pictures of the space.".capitalize()))
+            too_few = (
+                f"too few for pictures of the space and for what matters there, which take {FEWEST_FOR_IMPORTANCE}"
+            )
+            blocks.append(Text(f"{few_ended} came to an end: {too_few}.".capitalize()))
             continue
         order = list(found.get(strategy) or space_pictures.scales(trials))
         if not order:

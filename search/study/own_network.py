@@ -184,7 +184,7 @@ def _function(reference: str, sources: tuple[tuple[str, str], ...]) -> Callable[
         found = getattr(loaded, function, None)
     except StudyError:
         raise
-    except Exception as error:  # whatever the user's module raises is a fault of the study
+    except (Exception, SystemExit) as error:  # whatever the user's module raises is a fault of the study
         raise StudyError(f"network.build = {reference} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise StudyError(f"network.build = {reference} must name a function, and {module} has no {function}")

@@ -49,7 +49,7 @@ class RawNetwork(nn.Sequential):
 
 def raw_network(network: PrunedReplica, data: Dataset) -> RawNetwork:
     """A pruned network with the standardisation of the data in its first layer."""
-    layers = rebuild(network.layers, {name: torch.from_numpy(tensor) for name, tensor in network.tensors.items()})
+    layers = rebuild(network.layers, {name: torch.tensor(tensor) for name, tensor in network.tensors.items()})
     kept = [data.feature_names.index(name) for name in network.inputs]
     raw = RawNetwork(*on_raw_columns(layers, data.mean[kept].cpu(), data.scale[kept].cpu())).eval()
     raw.columns, raw.classes = network.inputs, data.class_names

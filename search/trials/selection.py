@@ -74,7 +74,7 @@ class _Exchange:
     """What a pruned network loses on the validation part, not retrained, with a twin in the place of an input."""
 
     def __init__(self, network: PrunedReplica, data: Dataset) -> None:
-        tensors = {name: torch.from_numpy(tensor) for name, tensor in network.tensors.items()}
+        tensors = {name: torch.tensor(tensor) for name, tensor in network.tensors.items()}
         self.layers = rebuild(network.layers, tensors).eval()
         self.inputs, self.names, self.rows = network.inputs, data.feature_names, data.validation.to("cpu")
         self.x_Bn = self.rows.x[:, [data.feature_names.index(name) for name in network.inputs]]

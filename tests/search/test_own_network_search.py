@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from report_page import Page
 
 from search.cli import main
 
@@ -94,8 +95,12 @@ def test_it_is_searched_and_lives_on_without_its_files(study: str, capfd: pytest
     shown = " ".join(capfd.readouterr().out.split())
     assert "has changed since: what was recorded with the search is used" in shown
     assert "the same numbers as recorded" in shown
+    assert main(["report", "own"]) == 0
+    changed = "models.py:make has changed since: what was recorded with the search is used."
+    assert changed in Page(Path("runs/reports/own.html")).text
+    capfd.readouterr()
     assert main(["search", study, "--resume", "--trials", "4"]) == 2
-    assert "network changed since it was started" in capfd.readouterr().err
+    assert "network (models.py) changed since it was started" in capfd.readouterr().err
 
     Path("models.py").unlink()
     Path("parts.py").unlink()

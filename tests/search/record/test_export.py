@@ -19,12 +19,13 @@ from safetensors.torch import load_file
 from small_search import SmallSearch, small_search
 from torch import Tensor, nn
 
+from pruning_core.compaction import compact
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.pruner import Pruner
 from search.cli import main
-from search.record.export import choose_replica, load_pruned, write_pruned
-from search.record.onnx_file import onnx_model
+from search.record.export import Written, choose_replica, load_pruned, write_pruned
+from search.record.onnx_file import logits, onnx_model
 from search.record.replay import RecordedTrial, from_checkpoint, read_trial
 from search.study import Study, StudyError
 
@@ -285,6 +286,23 @@ def test_the_table_counts_the_layers_of_an_mlp(data: Dataset, tmp_path: Path) ->
     assert all(after < before for before, after in (table["bytes of weights"], table["parameters"]))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((10.0, 300.0), (8.0, 310.0), None),
+        ((10.0, 300.0), (12.0, 250.0), "takes 20 % longer for 1 at a time than with all its units"),
+        ((10.0, 300.0), (15.0, 600.0), "50 % longer for 1 at a time and 100 % longer for 256 at a time than"),
+    ],
+)
+def test_a_pruned_network_that_takes_longer_is_told(
+    before: tuple[float, float], after: tuple[float, float], said: str | None
+) -> None:
+    table = [("parameters", 5.0, 9.0)]
+    table += [(f"microseconds, {n} at a time", *times) for n, *times in zip((1, 256), before, after, strict=True)]  # type: ignore[misc]
+    slower = Written(["a"], False, "", 9, 0, 0.0, None, table).slower
+    assert slower is None if said is None else said in str(slower)
+
+
 def test_columns_that_float32_cannot_tell_apart_are_noticed(data: Dataset, tmp_path: Path) -> None:
     written = write_pruned(tmp_path, *trained(replace(data, mean=torch.full((12,), 3e8)), epochs=3), 0)
     assert written.other_class > 0
@@ -316,6 +334,37 @@ class FixedRows(nn.Module):
 
 
 @pytest.mark.slow
+class Restored(nn.Module):
+    """Closed inputs, tokens' units and neurons must come back, as zeros and as other constants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs, self.embed, self.units = Pruner(12, 5, name="inputs"), nn.Linear(4, 128), Pruner(128, 9)
+        self.norm, self.wide, self.neurons = nn.LayerNorm((3, 128)), nn.Linear(384, 64), Pruner(64, 6)
+        self.scores, self.last = nn.Softmax(-1), nn.Linear(64 + 12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inputs(x)
+        tokens = self.norm(torch.sigmoid(self.units(self.embed(x.unflatten(1, (3, 4))))))
+        neurons = self.scores(torch.cos(self.neurons(self.wide(tokens.flatten(1)))))
+        out: Tensor = self.last(torch.cat([neurons, x], 1))
+        return out
+
+
+def test_units_that_come_back_take_one_product_in_onnx() -> None:
+    torch.manual_seed(0)
+    network = Restored().eval()
+    for module in network.modules():
+        if isinstance(module, Pruner):
+            nn.init.normal_(module.weight)
+    compacted = compact(network, torch.zeros(12), torch.ones(12))
+    model = onnx_model(compacted.network, {"columns": list("abcde"), "classes": ["x", "y", "z"]})
+    selecting = {"Gather", "Slice", "Pad", "Expand", "GatherElements", "ScatterElements"}
+    assert not selecting & {node.op_type for node in model.graph.node}
+    x_Bn = torch.randn(7, 5)
+    torch.testing.assert_close(logits(model, x_Bn), compacted.network(x_Bn).detach(), atol=1e-5, rtol=1e-5)
+
+
 def test_a_forward_that_fixes_the_number_of_rows_has_no_onnx_file() -> None:
     described = {"columns": ["a", "b", "c", "d"], "classes": ["x", "y"]}
     with pytest.raises(StudyError, match="fixes the number of rows"):

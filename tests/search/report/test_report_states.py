@@ -21,7 +21,7 @@ def test_small_searches_are_reported_in_sentences(tmp_path: Path, trials: int) -
     assert main(["report", "made", "--output", str(tmp_path)]) == 0
     small = Page(tmp_path / "reports" / "made.html")
     assert f"In {trials} trial" in small.text
-    assert "too few for pictures of the space" in small.text.lower()
+    assert "too few for pictures of the space and for what matters there, which take 10." in small.text.lower()
 
 
 @pytest.mark.parametrize(

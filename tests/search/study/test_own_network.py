@@ -130,6 +130,7 @@ def test_a_function_that_cannot_be_found_is_refused(models: Path, reference: str
         ("def make(:", "is no Python"),
         ("import no_such_module", "cannot be imported: ModuleNotFoundError"),
         ("raise RuntimeError('not today')", "cannot be imported: RuntimeError: not today"),
+        ("import sys; sys.exit(3)", "cannot be imported: SystemExit: 3"),
         ("def other(): pass", "has no make"),
         ("make = 3", "must name a function"),
         ("nn.Linear", "NameError"),

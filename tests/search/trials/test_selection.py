@@ -9,6 +9,7 @@ from pruning_core.compaction import PrunedReplica, describe
 from pruning_core.data import Dataset, from_arrays
 from search.trials.selection import as_latex, selection
 
+pytestmark = pytest.mark.filterwarnings("error:The given NumPy array is not writable")
 SELECTED = [["x0", "x_2"], ["x0", "x_2"], ["x0", "x_2"], ["x0", "100 %"]]
 
 
@@ -29,6 +30,8 @@ def linear(data: Dataset) -> PrunedReplica:
         network[0].weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 1.0]]))  # type: ignore[operator]
         network[0].bias.zero_()  # type: ignore[operator]
     tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    for tensor in tensors.values():
+        tensor.setflags(write=False)  # as Ray hands them over
     return PrunedReplica(
         seed=1,
         validation_accuracy=1.0,
