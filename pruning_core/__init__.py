@@ -43,7 +43,7 @@ _HOMES = {
     "Pruner": "pruner",
     "PruningClassifier": "estimators",
     "PruningSelector": "estimators",
-    "Strategy": "strategies",
+    "Strategy": "strategies.strategy",
     "TrialConfig": "config",
     "from_arrays": "data",
     "load_dataset": "data",

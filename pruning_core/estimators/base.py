@@ -30,7 +30,7 @@ LEFT_OUT = {*RENAMED, "arguments"}
 ADVICE = {
     "too little": "a larger growth or more epochs let more gates close",
     "undecided": "a larger growth or more epochs let the last gates decide",
-    "collapsed": "a smaller growth or lambda_start keeps gates from closing all at once",
+    "collapsed": "more epochs let gates open again, a smaller growth keeps them from all closing at once",
 }
 LINES = 10
 

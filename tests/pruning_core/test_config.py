@@ -98,7 +98,7 @@ def test_hidden_layers_have_a_width(hidden: tuple[int, ...]) -> None:
 
 
 def test_lambda_max_below_lambda_start_is_refused() -> None:
-    message = refusal(lambda_start=2.0, lambda_max=1.0)["msg"]
+    message = refusal(strategy="stepped", lambda_start=2.0, lambda_max=1.0)["msg"]
     assert "lambda_max" in message
     assert "1" in message
     assert "2" in message

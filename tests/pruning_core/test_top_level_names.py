@@ -30,7 +30,7 @@ HOMES = {
     "Pruner": "pruner",
     "PruningClassifier": "estimators.classifier",
     "PruningSelector": "estimators.selector",
-    "Strategy": "strategies",
+    "Strategy": "strategies.strategy",
     "TrialConfig": "config",
     "from_arrays": "data.arrays",
     "load_dataset": "data.load",

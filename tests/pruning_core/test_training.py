@@ -80,7 +80,7 @@ def test_a_settled_replica_keeps_its_running_statistics(data: Dataset) -> None:
 
 
 def test_a_replica_comes_to_the_same_end_alone_as_in_company(data: Dataset) -> None:
-    together, by_itself = start(data, seeds=8), start(data, seeds=1)
+    together, by_itself = (start(data, seeds=seeds, strategy="stepped") for seeds in (8, 1))
     list(together)
     list(by_itself)
     result: dict[str, Any] = together.result()
@@ -138,12 +138,15 @@ def test_a_loss_that_blows_up_is_hopeless(data: Dataset) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"rejection_weight": 2.5}, {"rejection": "modified"}, {"strategy": "markov", "alpha": "ratio"}],
+    [
+        *({}, {"strategy": "stepped"}, {"rejection_weight": 2.5}, {"rejection": "modified"}),
+        {"strategy": "markov", "alpha": "ratio"},
+    ],
     ids=str,
 )
 def test_records_hold_together(values: dict[str, Any], data: Dataset) -> None:
     run = start(data, **values)
-    config, records, gates = run.config, [], [torch.full((3, 12), run.config.initial_weight).sigmoid()]
+    config, records, gates = run.config, [], [run.replicas.pruner_weights[0].detach().sigmoid()]
     settled = np.zeros(3, dtype=bool)
     for record in run:
         records.append(record)

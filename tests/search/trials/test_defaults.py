@@ -5,11 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.study.space import Point
 from search.train.confirmation import Confirmed, best_or_defaults
 from search.trials.defaults import default_trial, needed, verdict
 from search.trials.trial import Trial
 
-POINTS = [{"strategy": "stepped", "growth": 1.15}, {"strategy": "stepped", "growth": 10.0}, {"strategy": "plateau"}]
+POINTS: list[Point] = [
+    {"strategy": "stepped", "growth": 1.15},
+    {"strategy": "stepped", "growth": 10.0},
+    {"strategy": "plateau"},
+]
 
 
 def attempt(number: int, validation: list[float], complete: float = 1.0) -> Confirmed:
