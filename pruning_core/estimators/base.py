@@ -108,7 +108,7 @@ class PruningEstimator(BaseEstimator):
 
     def _keep(self, run: Training, inputs: KeptInputs, varies: NDArray[np.bool_]) -> None:
         """The fitted attributes; columns that were constant are dropped, and count as closed before all others."""
-        replica = chosen_replica(run.history)
+        replica = chosen_replica(run)
         kept_RN = inputs.kept()
         self.support_ = np.zeros(len(varies), dtype=bool)
         self.support_[varies] = kept_RN[replica]

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pruning_core.data import Dataset
-from pruning_core.history import History
-from pruning_core.progress import best_complete, completion_epochs
+from pruning_core.progress import completion_epochs
 from pruning_core.pruner import Pruner, hard_mask, open_units
 from pruning_core.replicas import one_replica
+from pruning_core.tasks import cross_entropy
 from pruning_core.training import Training
 
 ROWS_AT_ONCE = 2**14
@@ -61,11 +61,21 @@ def pruned_network(run: Training, replica: int, varies: NDArray[np.bool_]) -> Pr
     return PrunedNetwork(network, run.network.input_shape, varies, data.mean.cpu().numpy(), data.scale.cpu().numpy())
 
 
-def chosen_replica(history: History) -> int:
-    """The most accurate replica of those that completed, or of all where none did; by the validation part."""
-    accuracy_R = history.records[-1].pruned_accuracy.tolist()
-    best = best_complete(completion_epochs(history.array("complete").astype(bool)), accuracy_R)
-    return int(np.argmax(accuracy_R)) if best is None else best
+def chosen_replica(run: Training) -> int:
+    """The most accurate replica of those that completed, or of all where none did; by the validation part.
+
+    Of equally accurate ones it is that with the lowest cross-entropy: on a few dozen rows many are equal.
+    """
+    accuracy_R = run.history.records[-1].pruned_accuracy
+    part = run.data.validation
+    logits_RBC = run.replicas.answers(part, pruned=True, with_logits=True).logits_RBC
+    assert logits_RBC is not None
+    shape = logits_RBC.shape[:2]
+    weight_RB = None if part.weight is None else part.weight.expand(shape)
+    loss_R = cross_entropy(logits_RBC, part.y.expand(shape), weight_RB=weight_RB).tolist()
+    complete = completion_epochs(run.history.array("complete").astype(bool))
+    there = [r for r, epoch in enumerate(complete) if epoch is not None] or range(len(complete))
+    return max(there, key=lambda r: (accuracy_R[r], -loss_R[r]))
 
 
 @dataclass(frozen=True)
