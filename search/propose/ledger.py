@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pruning_core.data import Dataset
 from search.propose.private import CONSTRAINT_PREFIX, Told, begun_trial, id_of, ledger_writer
 from search.propose.reading import ERROR, as_trial, directions
-from search.propose.storage import open_storage, quiet_optuna
+from search.propose.start import NO_START, Start
+from search.propose.storage import open_storage, quiet_optuna, storage_to_read
 from search.stores.addresses import Places, without_password
 from search.stores.locks import hold
 from search.stores.opening import readable, sqlite_file
@@ -32,6 +33,7 @@ from search.trials.trial import Trial
 
 EARLIER_SECONDS = "earlier_seconds"
 CURVE = "keep"
+START = "start"
 
 
 class Ledger:
@@ -102,6 +104,16 @@ class Ledger:
     def note_curve(self, curve: Curve) -> None:
         """Notes from what the search has its n."""
         self.study.set_user_attr(CURVE, curve.as_json())
+
+    @property
+    def start(self) -> Start:
+        """What the search took over from earlier ones when it was begun."""
+        entry = self.study.user_attrs.get(START)
+        return NO_START if entry is None else Start.read(entry)
+
+    def note_start(self, start: Start) -> None:
+        """Notes what the search takes over."""
+        self.study.set_user_attr(START, start.as_json())
 
     def discard(self) -> None:
         """Removes the search from its storage, as if it had never been begun."""
@@ -230,7 +242,7 @@ def read_ledger(name: str, url: str) -> ReadLedger:
         StudyError: the storage cannot be read, or holds no such search.
     """
     with quiet_optuna(), readable(url):
-        store = optuna.storages.get_storage(url)
+        store = storage_to_read(url)
         labels = optuna.get_all_study_names(store)
         first = name.removesuffix("-1")
         numbered = [first, *(f"{name}-{k}" for k in range(2, len(labels) + 2))]
@@ -261,7 +273,7 @@ def optuna_study(label: str, url: str) -> optuna.Study:
         url: of its storage.
     """
     with quiet_optuna(), readable(url):
-        return optuna.load_study(study_name=label, storage=url)
+        return optuna.load_study(study_name=label, storage=storage_to_read(url))
 
 
 def _some(names: Sequence[str]) -> str:

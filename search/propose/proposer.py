@@ -44,8 +44,11 @@ class Proposer:
         self.ledger = ledger
         self.terms = terms
         self.pace = pace or Pace(until=None)
-        points = first_points(study)
+        start = ledger.start
+        points = [point for of_arm in start.points.values() for point in of_arm]
+        points += [point for point in first_points(study) if point not in points]
         self.points = Counter(study.arm(point) for point in points)
+        self.arms = [*start.points, *(arm for arm in study.arms if arm not in start.points)]
         self.budget = budget(study)
         self.running: dict[int, optuna.Trial] = {}
         self.orphans: deque[FrozenTrial] = deque()
@@ -56,7 +59,8 @@ class Proposer:
                 self.orphans.append(trial)
         self.created = Counter({arm: len(trials) for arm, trials in past.items()})
         self.optimisers = {
-            arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm]) for arm in study.arms
+            arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm], start)
+            for arm in study.arms
         }
         for trial in self.orphans:
             self.running[trial.number] = self.optimisers[study.arm(trial.params)].adopted[trial.number]
@@ -76,10 +80,10 @@ class Proposer:
         return self._order(number, proposal.values)
 
     def open_arms(self) -> list[str]:
-        """The arms that may have more trials: all of them, but of a grid those with points left."""
+        """The arms that may have more trials, in the order of their turns: all; of a grid those with points left."""
         if not SAMPLERS[self.study.search.sampler].whole_grid:
-            return list(self.study.arms)
-        return [arm for arm in self.study.arms if self.created[arm] < self.points[arm]]
+            return self.arms
+        return [arm for arm in self.arms if self.created[arm] < self.points[arm]]
 
     def left(self) -> int:
         """How many trials are still to be proposed; none once the hours are used up."""
