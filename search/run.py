@@ -295,9 +295,9 @@ class _Run:
                 kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
                 hours = self.study.search.hours
                 until = None if hours is None else self.started + 3600 * hours
-                if Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
+                if early := Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
                     reached = f"{len(ledger.trials)} of {budget(self.study)} trials"
-                    result["ended_early"] = f"stopped after {reached}: the hours are used up"
+                    result["ended_early"] = f"stopped after {reached}: {early}"
                     self.watcher.warn(result["ended_early"])
                 result |= self._confirm(ledger, kept)
                 ending = "finished"

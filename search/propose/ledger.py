@@ -6,7 +6,7 @@ to a search: it holds the lock in the search's folder.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +29,13 @@ from search.study import Study, StudyError
 from search.trials.checkpoint import search_folder
 from search.trials.enough import Curve
 from search.trials.overview import NOT_FINITE, last_line
+from search.trials.plateau import Ended
 from search.trials.trial import Trial
 
 EARLIER_SECONDS = "earlier_seconds"
 CURVE = "keep"
 START = "start"
+PLATEAU = "plateau"
 
 
 class Ledger:
@@ -64,6 +66,12 @@ class Ledger:
     def trial(self, number: int) -> Trial:
         """One of them."""
         return as_trial(self.entries[number])
+
+    @property
+    def over(self) -> list[Trial]:
+        """The trials that are over, in the order of their ends."""
+        over = [entry for entry in self.entries if entry.state.is_finished()]
+        return [as_trial(entry) for entry in sorted(over, key=lambda entry: entry.datetime_complete or datetime.max)]
 
     @property
     def failures(self) -> list[str]:
@@ -114,6 +122,16 @@ class Ledger:
     def note_start(self, start: Start) -> None:
         """Notes what the search takes over."""
         self.study.set_user_attr(START, start.as_json())
+
+    @property
+    def plateau(self) -> Ended | None:
+        """That the search ended on a plateau, if it did."""
+        entry = self.study.user_attrs.get(PLATEAU)
+        return None if entry is None else Ended(**entry)
+
+    def note_plateau(self, ended: Ended) -> None:
+        """Notes that the search ends on a plateau."""
+        self.study.set_user_attr(PLATEAU, asdict(ended))
 
     def discard(self) -> None:
         """Removes the search from its storage, as if it had never been begun."""
@@ -217,7 +235,8 @@ def _essence(study: Study, data: Dataset) -> dict[str, Any]:
     """What must be the same when a search is resumed: not its length, its resources, nor where its data lie."""
     resolved = study.model_dump(mode="json")
     del resolved["resources"], resolved["data"]["source"]
-    del resolved["search"]["trials"], resolved["search"]["hours"], resolved["search"]["max_failures"]
+    for key in ("trials", "hours", "plateau", "max_failures"):
+        del resolved["search"][key]
     return resolved | {"data fingerprint": data.fingerprint}
 
 

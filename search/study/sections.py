@@ -227,6 +227,9 @@ class Search(Section):
     start_from: tuple[str, ...] = Field(
         (), description="earlier searches of the same storage, by study or by label, whose good points are tried first"
     )
+    plateau: int | None = Field(
+        None, ge=1, description="ends the search when so many trials in a row bring no gain beyond the spread of seeds"
+    )
     max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
 
     @field_validator("objective", mode="before")

@@ -45,7 +45,7 @@ def a_search(study: Study, ledger: Ledger, scores: Sequence[float], completed: f
     for score in scores:
         order = proposer.next()
         assert order is not None
-        report = Report(9, 0.1, score, ((9, score),), completed, 5.0, 3.0, ended=True)
+        report = Report(9, 0.1, score, 0.01, ((9, score),), completed, 5.0, 3.0, ended=True)
         proposer.ended(order.number, report, "here")
 
 
