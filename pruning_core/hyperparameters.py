@@ -40,8 +40,12 @@ class Choices:
     values: tuple[Value, ...]
 
     def nearest(self, value: Any) -> Value:
-        """``value`` itself if it is among the choices, else the first of them."""
-        return value if value in self.values else self.values[0]
+        """``value`` itself if it is among the choices, of numbers the closest one, else the first of them."""
+        if value in self.values:
+            return value
+        if all(isinstance(each, int | float) for each in (value, *self.values)):
+            return min(self.values, key=lambda each: abs(each - value))
+        return self.values[0]
 
     def grid(self) -> list[Value]:
         """All the choices."""

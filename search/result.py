@@ -187,6 +187,7 @@ def summarise(
         "study": ledger.label,
         "objective": study.search.score,
         **({"keep": ledger.curve.as_json()} if ledger.curve else {}),
+        **({"start_from": ledger.start.as_json()["taken"]} if ledger.start.taken else {}),
         "trials": len(trials),
         "failed": overview.failed,
         "stopped": overview.stopped,

@@ -130,9 +130,10 @@ def sync_study(study: Study, output: Path, storage: str | None = None, tracking_
     with settings():
         from search.propose.ledger import lock, open_ledger
         from search.propose.storage import quiet_optuna
-        from search.record.recorder import open_recorder, open_tracking, save_result, saved_result
+        from search.record.recorder import open_recorder, open_tracking
         from search.record.tracking import TrackingError
         from search.trials.checkpoint import search_folder
+        from search.trials.result import save_result, saved_result
 
         with quiet_optuna():
             ledger = open_ledger(study, data, where, resume=True)
@@ -196,6 +197,7 @@ class _Run:
 
     def carry_out(self, ray_is_up: Callable[[], object]) -> "SearchResult":
         """The whole search; until it needs Ray, which `ray_is_up` waits for, the databases are opened."""
+        from search.propose.earlier import find_start
         from search.propose.ledger import lock, open_ledger
         from search.propose.storage import quiet_optuna
         from search.record.recorder import open_recorder, open_tracking
@@ -209,7 +211,10 @@ class _Run:
             measured = measure_resources(with_some_n(self.study, self.data), self.data)
             run = replace(self, study=self.study.model_copy(update={"resources": measured}))
         with quiet_optuna():
+            start = None if run.resume else find_start(run.study, run.data, run.places)
             ledger = open_ledger(run.study, run.data, run.places, run.resume)
+            if start and start.taken:
+                ledger.note_start(start)
             folder = search_folder(run.places.output, ledger.label)
             with lock(folder):
                 try:
@@ -274,6 +279,8 @@ class _Run:
         }
         ending: SearchEnding = "failed"
         thaw = gc.get_freeze_count() == 0
+        if ledger.start.taken:
+            self.watcher.starts(ledger.start.sentence())
         self.watcher.begin(self.study, ledger.label, budget(self.study))
         recorder.show_earlier()
         try:
@@ -288,9 +295,9 @@ class _Run:
                 kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
                 hours = self.study.search.hours
                 until = None if hours is None else self.started + 3600 * hours
-                if Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
+                if early := Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
                     reached = f"{len(ledger.trials)} of {budget(self.study)} trials"
-                    result["ended_early"] = f"stopped after {reached}: the hours are used up"
+                    result["ended_early"] = f"stopped after {reached}: {early}"
                     self.watcher.warn(result["ended_early"])
                 result |= self._confirm(ledger, kept)
                 ending = "finished"

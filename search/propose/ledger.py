@@ -6,7 +6,7 @@ to a search: it holds the lock in the search's folder.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pruning_core.data import Dataset
 from search.propose.private import CONSTRAINT_PREFIX, Told, begun_trial, id_of, ledger_writer
 from search.propose.reading import ERROR, as_trial, directions
-from search.propose.storage import open_storage, quiet_optuna
+from search.propose.start import NO_START, Start
+from search.propose.storage import open_storage, quiet_optuna, storage_to_read
 from search.stores.addresses import Places, without_password
 from search.stores.locks import hold
 from search.stores.opening import readable, sqlite_file
@@ -28,10 +29,13 @@ from search.study import Study, StudyError
 from search.trials.checkpoint import search_folder
 from search.trials.enough import Curve
 from search.trials.overview import NOT_FINITE, last_line
+from search.trials.plateau import Ended
 from search.trials.trial import Trial
 
 EARLIER_SECONDS = "earlier_seconds"
 CURVE = "keep"
+START = "start"
+PLATEAU = "plateau"
 
 
 class Ledger:
@@ -62,6 +66,12 @@ class Ledger:
     def trial(self, number: int) -> Trial:
         """One of them."""
         return as_trial(self.entries[number])
+
+    @property
+    def over(self) -> list[Trial]:
+        """The trials that are over, in the order of their ends."""
+        over = [entry for entry in self.entries if entry.state.is_finished()]
+        return [as_trial(entry) for entry in sorted(over, key=lambda entry: entry.datetime_complete or datetime.max)]
 
     @property
     def failures(self) -> list[str]:
@@ -102,6 +112,26 @@ class Ledger:
     def note_curve(self, curve: Curve) -> None:
         """Notes from what the search has its n."""
         self.study.set_user_attr(CURVE, curve.as_json())
+
+    @property
+    def start(self) -> Start:
+        """What the search took over from earlier ones when it was begun."""
+        entry = self.study.user_attrs.get(START)
+        return NO_START if entry is None else Start.read(entry)
+
+    def note_start(self, start: Start) -> None:
+        """Notes what the search takes over."""
+        self.study.set_user_attr(START, start.as_json())
+
+    @property
+    def plateau(self) -> Ended | None:
+        """That the search ended on a plateau, if it did."""
+        entry = self.study.user_attrs.get(PLATEAU)
+        return None if entry is None else Ended(**entry)
+
+    def note_plateau(self, ended: Ended) -> None:
+        """Notes that the search ends on a plateau."""
+        self.study.set_user_attr(PLATEAU, asdict(ended))
 
     def discard(self) -> None:
         """Removes the search from its storage, as if it had never been begun."""
@@ -212,7 +242,8 @@ def _essence(study: Study, data: Dataset) -> dict[str, Any]:
     """What must be the same when a search is resumed: not its length, its resources, nor where its data lie."""
     resolved = study.model_dump(mode="json")
     del resolved["resources"], resolved["data"]["source"]
-    del resolved["search"]["trials"], resolved["search"]["hours"], resolved["search"]["max_failures"]
+    for key in ("trials", "hours", "plateau", "max_failures"):
+        del resolved["search"][key]
     return resolved | {"data fingerprint": data.fingerprint}
 
 
@@ -237,7 +268,7 @@ def read_ledger(name: str, url: str) -> ReadLedger:
         StudyError: the storage cannot be read, or holds no such search.
     """
     with quiet_optuna(), readable(url):
-        store = optuna.storages.get_storage(url)
+        store = storage_to_read(url)
         labels = optuna.get_all_study_names(store)
         first = name.removesuffix("-1")
         numbered = [first, *(f"{name}-{k}" for k in range(2, len(labels) + 2))]
@@ -268,7 +299,7 @@ def optuna_study(label: str, url: str) -> optuna.Study:
         url: of its storage.
     """
     with quiet_optuna(), readable(url):
-        return optuna.load_study(study_name=label, storage=url)
+        return optuna.load_study(study_name=label, storage=storage_to_read(url))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from search.propose.reading import directions, distribution
+from search.propose.reading import CONSTRAINT, directions, distribution
+from search.propose.start import NO_START, Observed, Start
 from search.study import Study
 from search.study.samplers import SAMPLERS, Arm
 from search.study.space import Point
@@ -57,7 +58,7 @@ def _grid(study: Study) -> list[Point]:
 
 
 class Optimiser:
-    """One arm's optimiser: an Optuna study in memory that starts from the known points.
+    """One arm's optimiser: an Optuna study in memory that starts from given points.
 
     Args:
         study: the study file.
@@ -65,14 +66,23 @@ class Optimiser:
         points: to be tried first, in this order.
         past: this arm's trials of the ledger, from before a resume; `adopted` are those that the driver's death left
             running, by their numbers.
+        start: what the search starts from; its sampler knows the trials observed there.
     """
 
-    def __init__(self, study: Study, arm: str, points: Sequence[Point], past: Sequence[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        arm: str,
+        points: Sequence[Point],
+        past: Sequence[FrozenTrial],
+        start: Start = NO_START,
+    ) -> None:
         self.study = study
         self.fixed: dict[str, Any] = dict(study.arms[arm])
-        self.seed = study.search.seed + list(study.arms).index(arm) + 1000 * len(past)
+        self.seed = (study.search.seed + start.seed + list(study.arms).index(arm) + 1000 * len(past)) % 2**32
         self.hands_over = SAMPLERS[study.search.sampler].hands_over
         self.memory = optuna.create_study(sampler=self._sampler(study.search.sampler), directions=directions(study))
+        self.memory.add_trials([self._as_known(trial) for trial in start.observed.get(arm, ())])
         self.adopted: dict[int, optuna.Trial] = {}
         for trial in past:
             if trial.state.is_finished():
@@ -93,6 +103,21 @@ class Optimiser:
     def _sampler(self, name: str) -> optuna.samplers.BaseSampler:
         conditional = "alpha" in self.study.varied.searched(self.fixed["strategy"])
         return make_sampler(self.study, name, self.seed, conditional)
+
+    def _as_known(self, observed: Observed) -> FrozenTrial:
+        """A trial of an earlier search as one of the memory's."""
+        alpha = observed.params.get("alpha")
+        names = self.study.varied.searched(self.fixed["strategy"], None if alpha is None else str(alpha))
+        ended = observed.ending == "ended"
+        curve = {} if ended or len(self.study.search.objectives) > 1 else {observed.epochs_run: observed.score}
+        return optuna.trial.create_trial(
+            state=TrialState.COMPLETE if ended else TrialState.PRUNED,
+            values=observed.values if ended else None,
+            params={name: observed.params[name] for name in names},
+            distributions={name: distribution(entry) for name, entry in names.items()},
+            intermediate_values=curve,
+            constraints={CONSTRAINT: 1 - observed.complete},
+        )
 
     def _fill(self, trial: optuna.Trial) -> Proposal:
         values, strategy = dict(self.fixed), self.fixed["strategy"]

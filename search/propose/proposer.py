@@ -14,12 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from search.propose.ledger import Ledger
 from search.propose.optimiser import Optimiser, budget, first_points
 from search.propose.private import Told, add_reports
-from search.propose.reading import COMPLETE, CONSTRAINT, EPOCHS, ERROR, NODE, STOPPED
+from search.propose.reading import COMPLETE, CONSTRAINT, EPOCHS, ERROR, NODE, STANDARD_ERROR, STOPPED
 from search.study import Study
 from search.study.objectives import SPEED
 from search.study.samplers import SAMPLERS
 from search.trials.order import Order, Report, Terms
 from search.trials.pace import Pace
+from search.trials.plateau import Plateau
 
 
 class Proposer:
@@ -34,18 +35,25 @@ class Proposer:
         ledger: the search's trials. What it has running was left behind, and is ordered first.
         terms: of every order.
         pace: says whether there is time for another trial.
+        plateau: says whether another trial is worth it.
 
     Attributes:
         running: the trials on their way, by number: their twins in the memory of their optimiser.
     """
 
-    def __init__(self, study: Study, ledger: Ledger, terms: Terms, pace: Pace | None = None) -> None:
+    def __init__(
+        self, study: Study, ledger: Ledger, terms: Terms, pace: Pace | None = None, plateau: Plateau | None = None
+    ) -> None:
         self.study = study
         self.ledger = ledger
         self.terms = terms
         self.pace = pace or Pace(until=None)
-        points = first_points(study)
+        self.plateau = plateau or Plateau(patience=None)
+        start = ledger.start
+        points = [point for of_arm in start.points.values() for point in of_arm]
+        points += [point for point in first_points(study) if point not in points]
         self.points = Counter(study.arm(point) for point in points)
+        self.arms = [*start.points, *(arm for arm in study.arms if arm not in start.points)]
         self.budget = budget(study)
         self.running: dict[int, optuna.Trial] = {}
         self.orphans: deque[FrozenTrial] = deque()
@@ -56,7 +64,8 @@ class Proposer:
                 self.orphans.append(trial)
         self.created = Counter({arm: len(trials) for arm, trials in past.items()})
         self.optimisers = {
-            arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm]) for arm in study.arms
+            arm: Optimiser(study, arm, [p for p in points if study.arm(p) == arm], past[arm], start)
+            for arm in study.arms
         }
         for trial in self.orphans:
             self.running[trial.number] = self.optimisers[study.arm(trial.params)].adopted[trial.number]
@@ -76,14 +85,14 @@ class Proposer:
         return self._order(number, proposal.values)
 
     def open_arms(self) -> list[str]:
-        """The arms that may have more trials: all of them, but of a grid those with points left."""
+        """The arms that may have more trials, in the order of their turns: all; of a grid those with points left."""
         if not SAMPLERS[self.study.search.sampler].whole_grid:
-            return list(self.study.arms)
-        return [arm for arm in self.study.arms if self.created[arm] < self.points[arm]]
+            return self.arms
+        return [arm for arm in self.arms if self.created[arm] < self.points[arm]]
 
     def left(self) -> int:
-        """How many trials are still to be proposed; none once the hours are used up."""
-        return 0 if self.pace.used_up else max(0, self.budget - sum(self.created.values()))
+        """How many trials are still to be proposed; none once the hours are used up or a plateau is reached."""
+        return 0 if self.pace.used_up or self.plateau.reached else max(0, self.budget - sum(self.created.values()))
 
     def _order(self, number: int, values: dict[str, Any]) -> Order:
         return Order(number, self.study.trial_config(values).model_dump_json(), self.terms)
@@ -120,6 +129,7 @@ class Proposer:
             return Told(TrialState.FAIL, [], reports, attributes)
         attributes[EPOCHS] = report.epoch
         attributes[COMPLETE] = report.completed  # Optuna's dashboard does not show constraints
+        attributes[STANDARD_ERROR] = report.standard_error
         constraints = {CONSTRAINT: 1 - report.completed}
         if report.ended and not report.stopped:
             values = [
@@ -137,6 +147,7 @@ class Proposer:
     def _end(self, number: int, told: Told) -> None:
         """Tells the ledger, then the optimiser."""
         self.ledger.end(number, told)
+        self.plateau.ended(self.ledger.trial(number))
         trial = self.running.pop(number)
         add_reports(trial, told.reports)
         for name, value in told.constraints.items():

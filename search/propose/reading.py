@@ -11,7 +11,7 @@ from search.trials.trial import Trial, TrialEnding
 
 CONSTRAINT = "incomplete"
 NODE, EPOCHS, STOPPED, ERROR = "node", "epochs_run", "stopped", "error"
-COMPLETE = "complete"
+COMPLETE, STANDARD_ERROR = "complete", "standard_error"
 ENDINGS: dict[TrialState, TrialEnding] = {
     TrialState.COMPLETE: "ended",
     TrialState.PRUNED: "stopped",
@@ -56,6 +56,7 @@ def as_trial(trial: FrozenTrial) -> Trial:
         space={name: searched(known) for name, known in trial.distributions.items()},
         ending=ENDINGS.get(trial.state),
         score=None if score is None else float(score),
+        standard_error=trial.user_attrs.get(STANDARD_ERROR, 0.0),
         complete=1 - trial.constraints.get(CONSTRAINT, 1.0),
         values=tuple(trial.values or ()) if trial.state == TrialState.COMPLETE else (),
         epochs_run=trial.user_attrs.get(EPOCHS, 0),

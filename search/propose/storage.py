@@ -58,6 +58,11 @@ def open_storage(url: str) -> BaseStorage:
         raise StudyError(without_password(f"{shown} cannot be used: {reason}")) from None
 
 
+def storage_to_read(url: str) -> BaseStorage:
+    """The Optuna storage at a URL that `open_storage` takes, in which nothing is written."""
+    return open_storage(url) if url.startswith(JOURNAL) else optuna.storages.get_storage(url)
+
+
 def _open_tables(url: str, engine: dict[str, Any]) -> RDBStorage:
     """Opens a database; where another search is just making its tables, the one that comes second tries again."""
     for attempt in range(TRIES):

@@ -4,15 +4,13 @@ A thread of its own writes to MLflow, and tries again what could not be delivere
 away: a finished trial can be logged from its folder at any later time, and so can the search's end from `search.json`.
 """
 
-import json
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pruning_core.data import Dataset
 from search.propose.ledger import Ledger
@@ -23,13 +21,12 @@ from search.trials.checkpoint import checkpoints, search_folder, trial_folder
 from search.trials.enough import Curve
 from search.trials.network import WINNER, read_network
 from search.trials.pareto import points
-from search.trials.result import by_keep, confirmed_by_keep
+from search.trials.result import RESULT, by_keep, confirmed_by_keep, save_result
 from search.trials.trial import SearchEnding, Trial
 from search.trials.watcher import Watcher
 
 RETRY_AFTER = 3.0
 PATIENCE = 30.0
-RESULT = "search.json"
 
 
 class Recorder:
@@ -185,26 +182,6 @@ class Recorder:
             save_result(self.folder, result, ending)
         except OSError as error:  # the ledger still holds the trials
             self.watcher.warn(f"{self.folder / RESULT} cannot be written: {error.strerror}")
-
-
-def save_result(folder: Path, result: dict[str, Any], ending: SearchEnding) -> None:
-    """Leaves in a search's folder how it ended.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    new = folder / f"{RESULT}.new"
-    new.write_text(json.dumps({"ending": ending, "result": result}, indent=1))
-    os.replace(new, folder / RESULT)
-
-
-def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
-    """How the search in a folder ended when it last ran; one that was killed counts as interrupted."""
-    try:
-        saved = json.loads((folder / RESULT).read_text())
-    except (OSError, ValueError):
-        return {}, "interrupted"
-    return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])
 
 
 def open_tracking(study: Study, places: Places) -> Tracking:

@@ -224,6 +224,12 @@ class Search(Section):
     hours: float | None = Field(
         None, gt=0, description="a budget of wall time: no trial is begun that cannot end, and be confirmed, in it"
     )
+    start_from: tuple[str, ...] = Field(
+        (), description="earlier searches of the same storage, by study or by label, whose good points are tried first"
+    )
+    plateau: int | None = Field(
+        None, ge=1, description="ends the search when so many trials in a row bring no gain beyond the spread of seeds"
+    )
     max_failures: int | None = Field(None, ge=0, description="ends the search when more trials have failed")
 
     @field_validator("objective", mode="before")
@@ -234,6 +240,20 @@ class Search(Section):
             *others, last = SCORES
             raise ValueError(f"must be {', '.join(others)} or {last}, or a list of one of these and {SPEED}")
         return found if len(found) > 1 else found[0]
+
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _names(cls, names: object) -> object:
+        return [names] if isinstance(names, str) else names
+
+    @model_validator(mode="after")
+    def _grid_starts_nowhere(self) -> "Search":
+        if self.start_from and SAMPLERS[self.sampler].whole_grid:
+            raise StudyError(
+                f"search.start_from = [{', '.join(self.start_from)}] must be left out with search.sampler = "
+                f"{self.sampler!r}, which tries the points of its grid and no others"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sampler_fits(self) -> "Search":

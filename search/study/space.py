@@ -104,22 +104,29 @@ class Space:
         using = {name: tuple(s for s in used if name in used[s]) for name in names}
         return {name: strategies for name, strategies in using.items() if strategies}
 
+    def nearest(self, strategy: str, values: Mapping[str, Any]) -> Point:
+        """The point of a strategy, without n, that is nearest to these values.
+
+        Numbers go to the nearest allowed one, other choices to the first. A name that is missing, or that stands for
+        another kind of value here, has its default; one that the strategy does not search here is left out.
+        """
+        default = TrialConfig(keep=1, strategy=strategy, batch_size=USUAL_BATCH).model_dump() | self.default_arguments
+        known = {name: value for name, value in values.items() if _is_number(value) or name not in self._ranges}
+        full = {**default, **known}
+        alpha = self.searched(strategy).get("alpha")
+        chosen = None if alpha is None else str(alpha.nearest(full["alpha"]))
+        names = self.searched(strategy, chosen)
+        return {"strategy": strategy} | {name: entry.nearest(full[name]) for name, entry in names.items()}
+
     def known_points(self) -> list[Point]:
         """Where a search starts, for each n: the default for each strategy, and the points that a strategy names.
 
-        Each is moved into the study's space: numbers to the nearest allowed one, other choices to the first.
+        Each is moved into the study's space, see `nearest`.
         """
         points: list[Point] = []
         for strategy in self.strategies:
-            default = TrialConfig(keep=1, strategy=strategy, batch_size=USUAL_BATCH).model_dump()
-            default |= self.default_arguments
             for known in ({}, *STRATEGIES[strategy].known_points):
-                values = {**default, **known}
-                alpha = self.searched(strategy).get("alpha")
-                chosen = None if alpha is None else str(alpha.nearest(values["alpha"]))
-                names = self.searched(strategy, chosen)
-                point: Point = {"strategy": strategy}
-                point |= {name: entry.nearest(values[name]) for name, entry in names.items()}
+                point = self.nearest(strategy, known)
                 if point not in points:
                     points.append(point)
         return [p | fixed for fixed in self.arms.values() for p in points if p["strategy"] == fixed["strategy"]]
@@ -151,6 +158,10 @@ class Space:
                 values = f"default: {short(TrialConfig.model_fields[name].default)}"
             rows.append(Row(name, values, "all" if strategies == self.strategies else ", ".join(strategies)))
         return rows
+
+    @cached_property
+    def _ranges(self) -> frozenset[str]:
+        return frozenset(name for name, entry in self.entries.items() if isinstance(entry, Range))
 
     def _alphas(self, strategy: str) -> tuple[str | None, ...]:
         """The values of `alpha` that trials of ``strategy`` may have; (None,) where it has no meaning."""
@@ -189,6 +200,10 @@ class Space:
                     break
                 rest -= size
         return list(drawn.values())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _middle(entry: Range | Choices) -> Value:

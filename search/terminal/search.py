@@ -55,6 +55,9 @@ class SearchDisplay(Watcher):
     def found(self, curve: Curve, metric: Metric) -> None:
         console.print(sentence(curve, metric))
 
+    def starts(self, sentence: str) -> None:
+        console.print(sentence, markup=False)
+
     def begin(self, study: Study, label: str, budget: int) -> None:
         """Opens the table."""
         self.study = study

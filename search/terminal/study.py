@@ -42,6 +42,10 @@ def show_study(study: Study, rows: Sequence[Row], data: Any, network: "NetworkDe
         f"{search.trials} trials by {search.sampler}, each with {training.seeds} seeds for at most "
         f"{training.epochs} epochs; the best of each strategy is confirmed with {search.confirm_seeds} fresh seeds"
     )
+    if search.plateau:
+        console.print(f"it ends once {search.plateau} trials in a row bring no gain beyond the spread of the seeds")
+    if search.start_from:
+        console.print(f"good points of {', '.join(search.start_from)} are tried first", markup=False)
     if search.score != SCORES[0]:
         console.print(f"maximised: {metric_of(study).label} under the hard mask, on the validation part")
     if len(search.objectives) > 1:

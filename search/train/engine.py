@@ -4,6 +4,7 @@ A batch of small networks costs less than its parts: the same few dozen calls mo
 of it: each trial reports, is stopped and taken up again by itself.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pruning_core.config import TrialConfig
@@ -237,10 +239,12 @@ def report(run: Training, stopped: str, folder: Path) -> Report:
     """The report of the last epoch, after a checkpoint of it."""
     write_checkpoint(run, stopped, folder)
     last = run.history.records[-1]
+    score_R = last.quantity(_score(run))
     return Report(
         epoch=last.epoch,
         total_loss=float(last.total_loss.mean()),
-        score=float(last.quantity(_score(run)).mean()),
+        score=float(score_R.mean()),
+        standard_error=standard_error(score_R),
         curve=_curve(run),
         completed=float(last.complete.mean()),
         completion_epoch=_completion_epoch(run),
@@ -248,6 +252,11 @@ def report(run: Training, stopped: str, folder: Path) -> Report:
         ended=run.finished or bool(stopped),
         stopped=stopped,
     )
+
+
+def standard_error(score_R: Sequence[float] | np.ndarray) -> float:
+    """The standard error of a mean over replicas; 0 of one replica, which shows none."""
+    return float(np.std(score_R, ddof=1) / math.sqrt(len(score_R))) if len(score_R) > 1 else 0.0
 
 
 def _score(run: Training) -> str:

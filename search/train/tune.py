@@ -35,6 +35,7 @@ from search.trials.checkpoint import search_folder, trial_folder
 from search.trials.kept import KeptNetworks
 from search.trials.order import Report, Terms
 from search.trials.pace import Pace, confirmation_trials
+from search.trials.plateau import Plateau
 
 WORKER_FAULTS = 3
 SECONDS_BETWEEN_REPORTS = 5
@@ -87,8 +88,8 @@ class Trials:
         """Of the search; trial k lies in `trial_0000k`."""
         return search_folder(self.output, self.ledger.label)
 
-    def train(self) -> bool:
-        """Trains all that are still to be trained; returns whether these are fewer because the hours are used up.
+    def train(self) -> str:
+        """Trains all that are still to be trained; returns why these are fewer than the study's trials, or "".
 
         Tune itself takes a trial up again when its worker dies in training. What it leaves behind, such as a trial
         whose reused worker died just before it began, is run again at the end, from its checkpoint; only a trial that
@@ -103,19 +104,28 @@ class Trials:
         kit = pack(self.data.without_test(), self.study)  # once: Tune never lets go of it
         terms = self._terms()
         pace = self._pace(terms)
+        plateau = Plateau(self.study.search.plateau, self.ledger.over, self.study.search.trials, self.ledger.plateau)
         for _ in range(1 + WORKER_FAULTS):
-            proposer = Proposer(self.study, self.ledger, terms, pace)
+            proposer = Proposer(self.study, self.ledger, terms, pace, plateau)
             lost = self._train_once(proposer, halt, kit)
             halt.check()
             if set(proposer.running) - set(lost) or proposer.left():
                 raise KeyboardInterrupt
             if not lost:
-                return pace.used_up
+                return self._early(pace, plateau)
         for number, error in lost.items():
             proposer.give_up(number, f"its worker died again and again: {error}")
             self.listener.ended(number)
         halt.check()
-        return pace.used_up
+        return self._early(pace, plateau)
+
+    def _early(self, pace: Pace, plateau: Plateau) -> str:
+        if pace.used_up:
+            return "the hours are used up"
+        if not plateau.reached or len(self.ledger.entries) >= budget(self.study):
+            return ""
+        self.ledger.note_plateau(plateau.note())
+        return f"the last {plateau.patience} brought no gain beyond the spread of the seeds"
 
     def _pace(self, terms: Terms) -> Pace:
         study = self.study

@@ -55,16 +55,17 @@ class Order:
 class Report:
     """How a trial stands after an epoch.
 
-    `total_loss`, `score` (what the study maximises) and `active` are means over the replicas, `completed` is the
-    fraction of them that are complete, and in `completion_epoch`, a mean, an incomplete one counts as if it completed
-    at the end of `epochs`. `curve` holds pairs of epoch and score, at each tenth of `epochs` and now. `ended` says that
-    this is the last report; then `stopped` says why the trial was given up, or "", and `error` is the traceback of what
-    the training raised, or "": the trial's own failure.
+    `total_loss`, `score` (what the study maximises) and `active` are means over the replicas, `standard_error` is that
+    of the score, `completed` is the fraction of the replicas that are complete, and in `completion_epoch`, a mean, an
+    incomplete one counts as if it completed at the end of `epochs`. `curve` holds pairs of epoch and score, at each
+    tenth of `epochs` and now. `ended` says that this is the last report; then `stopped` says why the trial was given
+    up, or "", and `error` is the traceback of what the training raised, or "": the trial's own failure.
     """
 
     epoch: int
     total_loss: float
     score: float
+    standard_error: float
     curve: tuple[tuple[int, float], ...]
     completed: float
     completion_epoch: float
@@ -76,7 +77,7 @@ class Report:
     @classmethod
     def failure(cls, error: str) -> "Report":
         """The last report of a trial whose training raised an error."""
-        return cls(0, NAN, NAN, (), 0.0, NAN, NAN, ended=True, error=error)
+        return cls(0, NAN, NAN, NAN, (), 0.0, NAN, NAN, ended=True, error=error)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as Tune takes them."""

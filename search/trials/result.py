@@ -1,8 +1,14 @@
 """The result of a search, as `deeppp search --json` writes it, n by n."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
+from search.trials.trial import SearchEnding
+
+RESULT = "search.json"
 SIGNAL_EFFICIENCIES = tuple(k / 50 for k in range(1, 50))
 """Where the ROC curve of a confirmed trial is told, if there are two classes."""
 
@@ -24,3 +30,23 @@ def confirmed_by_keep(result: Mapping[str, Any]) -> dict[str, dict[int, Sequence
 def at(keep: str) -> str:
     """` at n = 5`, or nothing where there is a single n."""
     return f" at n = {keep}" if keep else ""
+
+
+def save_result(folder: Path, result: dict[str, Any], ending: SearchEnding) -> None:
+    """Leaves in a search's folder how it ended.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    new = folder / f"{RESULT}.new"
+    new.write_text(json.dumps({"ending": ending, "result": result}, indent=1))
+    os.replace(new, folder / RESULT)
+
+
+def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
+    """How the search in a folder ended when it last ran; one that was killed counts as interrupted."""
+    try:
+        saved = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return {}, "interrupted"
+    return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])

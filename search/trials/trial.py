@@ -26,6 +26,7 @@ class Trial:
             a mean over its seeds.
         complete: the fraction of its seeds that had completed when it ended.
         values: one per objective of the study, of a trial that came to its own end.
+        standard_error: of the score: the standard deviation over the seeds by the root of their number; 0 of one seed.
         epochs_run: how long it trained.
         stopped: why it was stopped, or "".
         error: the traceback of its failure, or "".
@@ -39,6 +40,7 @@ class Trial:
     score: float | None = None
     complete: float = 0.0
     values: tuple[float, ...] = ()
+    standard_error: float = 0.0
     epochs_run: int = 0
     stopped: str = ""
     error: str = ""

@@ -15,6 +15,9 @@ class Watcher:
     def begin(self, study: Study, label: str, budget: int) -> None:
         """A search of so many trials begins, or goes on."""
 
+    def starts(self, sentence: str) -> None:
+        """The search starts from earlier ones; the sentence says with how much."""
+
     def trial_started(self, number: int) -> None:
         """A trial begins, or begins again after a fault."""
 

@@ -54,6 +54,7 @@ TWO = ["pruned_accuracy", "completion_epoch"]
 
 def a_report(**values: Any) -> Report:
     end: dict[str, Any] = {"epoch": 90, "total_loss": 0.1, "score": 0.9, "completed": 1.0, "ended": True}
+    end["standard_error"] = 0.01
     report = {**end, "completion_epoch": 20.0, "active": 16.0, **values}
     return Report(**{"curve": ((report["epoch"], report["score"]),), **report})
 
@@ -189,6 +190,7 @@ def test_how_a_trial_ended_is_told(report: Report, state: TrialState, ledger: Le
         assert entry.value == trial.score == report.score
         assert entry.constraints[CONSTRAINT] == 1 - report.completed
         assert trial.complete == report.completed
+        assert trial.standard_error == report.standard_error
         assert (trial.stopped, trial.epochs_run) == ("", 90)
     if state == TrialState.PRUNED:
         assert entry.intermediate_values[90] == trial.score == report.score

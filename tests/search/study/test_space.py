@@ -242,3 +242,18 @@ def test_the_table_shows_what_is_searched_fixed_and_left_at_its_default() -> Non
     assert rows["mu"].values == "fixed: frozen"
     assert (rows["window"].values, rows["lambda_max"].values) == ("default: 10", "default: 1e+07")
     assert not {"keep", "epochs", "hidden", "seeds"} & set(rows)
+
+
+def test_what_another_study_had_is_moved_to_the_nearest_point_of_this_space() -> None:
+    space = {"growth": {"low": 1.5, "high": 3}, "step_epochs": {"choices": [1, 10, 20]}, "lambda_start": 0.5}
+    varied = a_study(strategies=["stepped"], space={**space, "mu": {"choices": ["frozen", "one"]}}).varied
+    point = varied.nearest("stepped", {"growth": 9, "step_epochs": 14, "lambda_start": 2, "mu": "current", "delta": 3})
+    assert {name: point[name] for name in ("growth", "step_epochs", "mu")} == {
+        "growth": 3,
+        "step_epochs": 10,
+        "mu": "frozen",
+    }
+    assert point.keys() & {"lambda_start", "delta"} == set()
+    default = varied.nearest("stepped", {})
+    assert varied.nearest("stepped", {"growth": "fast"}) == default
+    assert default in varied.known_points()

@@ -20,7 +20,7 @@ from pruning_core.networks import GATED_MLP
 from pruning_core.training import Training, train
 from search.study import Study
 from search.train import engine as engine_module
-from search.train.engine import Engine, restore, trials_together
+from search.train.engine import Engine, restore, standard_error, trials_together
 from search.train.kit import Contents
 from search.trials.order import Order, Report, Terms
 
@@ -110,6 +110,11 @@ def test_trials_train_in_batches_and_report_what_they_would_alone(
         assert all(accuracy == alone[epoch - 1] for epoch, accuracy in of_trial[-1].curve)
         assert [r.epoch for r in of_trial] == sorted({*range(2, len(alone) + 1, 2), len(alone)})
     assert engine.trials() == []
+
+
+@pytest.mark.parametrize(("values", "error"), [([0.9], 0.0), ([0.8, 0.9, 1.0], 0.1 / 3**0.5), ([0.9, 0.9], 0.0)])
+def test_the_standard_error_of_a_score_is_that_of_a_mean_over_the_seeds(values: list[float], error: float) -> None:
+    assert standard_error(values) == pytest.approx(error)
 
 
 def test_a_trial_that_cannot_be_trained_leaves_the_others_alone(engine: Engine, data: Dataset, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ reports = st.builds(
     epoch=st.integers(0, 10**6),
     total_loss=number,
     score=number,
+    standard_error=number,
     curve=st.lists(st.tuples(st.integers(1, 10**6), number), max_size=12).map(tuple),
     completed=st.floats(0, 1),
     completion_epoch=number,
@@ -54,5 +55,8 @@ def test_a_failure_is_an_end_without_numbers() -> None:
     failure = Report.failure("Traceback ...\nRuntimeError: out of memory")
     assert failure.ended
     assert (failure.epoch, failure.completed, failure.curve, failure.stopped) == (0, 0.0, (), "")
-    assert all(math.isnan(value) for value in (failure.total_loss, failure.score, failure.completion_epoch))
+    assert all(
+        math.isnan(value)
+        for value in (failure.total_loss, failure.score, failure.standard_error, failure.completion_epoch)
+    )
     assert failure.error.endswith("out of memory")
