@@ -132,6 +132,7 @@ def test_a_grid_continued_with_more_trials_begins_with_the_same_points(study: St
         ("fixed", None, {"lambda_start", "pruner_learning_rate"}),
         ("ratio", None, {"pruner_learning_rate"}),
         ("stepped", None, {"lambda_start", "growth", "step_epochs", "mu", "pruner_learning_rate"}),
+        ("adaptive", None, {"growth", "shrink_epochs", "pruner_learning_rate"}),
         (
             "plateau",
             None,
@@ -177,8 +178,9 @@ def test_the_space_of_a_study_goes_before_the_built_in_one() -> None:
 
 
 def test_the_search_starts_at_the_default_and_at_the_deck_s_schedule() -> None:
-    default, deck, *others = a_study().varied.known_points()
+    default, calendar, deck, *others = a_study().varied.known_points()
     assert a_study().trial_config(default) == TrialConfig(keep=16)
+    assert a_study().trial_config(calendar) == TrialConfig(keep=16, strategy="stepped")
     schedule = a_study().trial_config(deck)
     assert (schedule.strategy, schedule.lambda_start, schedule.lambda_max) == ("stepped", 1, 1e7)
     assert (schedule.growth, schedule.step_epochs, schedule.mu) == (10, 20, "frozen")
@@ -214,10 +216,10 @@ def test_a_small_grid_is_complete() -> None:
 def test_a_huge_grid_is_sampled_evenly_over_strategies_and_seeds_differ() -> None:
     everything: dict[str, Any] = {name: {"low": low, "high": high} for name, (low, high) in NUMBERS.items()}
     everything |= {"delta": {"choices": [1 + i / 1000 for i in range(1000)]}}
-    points = grid(a_study(space=everything, search={"trials": 90}))
-    assert Counter(point["strategy"] for point in points) == {"stepped": 30, "plateau": 30, "markov": 30}
+    points = grid(a_study(space=everything, search={"trials": 100}))
+    assert Counter(point["strategy"] for point in points) == dict.fromkeys(a_study().strategies, 25)
     assert all(len({p[name] for p in points if name in p}) > 1 for name in [*everything, "mu", "alpha"])
-    assert grid(a_study(space=everything, search={"trials": 90, "seed": 1})) != points
+    assert grid(a_study(space=everything, search={"trials": 100, "seed": 1})) != points
 
 
 def test_every_hyperparameter_of_a_strategy_counts_it_among_its_users() -> None:
@@ -235,8 +237,10 @@ def test_the_table_shows_what_is_searched_fixed_and_left_at_its_default() -> Non
     rows = {
         row.name: row for row in a_study(space={"mu": "frozen", "batch_size": {"choices": [32, 64]}}).varied.table()
     }
-    assert rows["strategy"].values == "stepped | plateau | markov"
-    assert rows["lambda_start"] == ("lambda_start", "0.0001 ... 10, log", "all")
+    assert rows["strategy"].values == "adaptive | stepped | plateau | markov"
+    assert rows["learning_rate"] == ("learning_rate", "0.001 ... 0.01, log", "all")
+    assert rows["shrink_epochs"] == ("shrink_epochs", "10 ... 80, log, integer", "adaptive")
+    assert rows["lambda_start"].strategies == "stepped, plateau, markov"
     assert rows["step_epochs"] == ("step_epochs", "1 ... 20, log, integer", "stepped, markov")
     assert rows["batch_size"].values == "32 | 64"
     assert rows["mu"].values == "fixed: frozen"

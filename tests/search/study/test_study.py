@@ -330,3 +330,19 @@ def test_a_trial_outside_the_limits_is_refused() -> None:
     ):
         with pytest.raises(StudyError, match=words):
             study.trial_config(values)
+
+
+def test_a_trial_takes_the_first_strategy_that_uses_what_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("name: a\ndata: {source: wine, keep: 4}\n")
+    for overrides, strategy in (
+        ([], "adaptive"),
+        (["growth=1.5", "learning_rate=0.01"], "adaptive"),
+        (["growth=1.5", "lambda_start=2"], "stepped"),
+        (["patience=2"], "plateau"),
+        (["delta=0.3", "growth=1.5"], "markov"),
+        (["delta=0.3", "strategy=plateau"], "plateau"),
+        (["step_epochs=3", "patience=2"], "markov"),
+        (["shrink_epochs=20", "delta=0.3"], "adaptive"),
+    ):
+        assert load_trial(path, overrides)[1].strategy == strategy, overrides
