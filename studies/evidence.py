@@ -212,9 +212,11 @@ def train_on(config: Mapping[str, Any], data: Dataset, keep: int, seeds: Sequenc
 def carry_over(
     output: Path, sets: Mapping[str, DataSet], data: Mapping[str, Dataset], count: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The winner of each data set, and the library's defaults, trained on every data set: [of][on]."""
+    """The winner of each data set, and the defaults of two strategies, trained on every data set: [of][on]."""
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + count)
-    winners: dict[str, Mapping[str, Any]] = {"defaults": TrialConfig(keep=1).used()}
+    winners: dict[str, Mapping[str, Any]] = {
+        f"defaults of {strategy}": TrialConfig(keep=1, strategy=strategy).used() for strategy in ("adaptive", "stepped")
+    }
     for name in sets:
         result = read_result(output, f"ranking_{name}")
         winners[name] = result["strategies"][result["winner"]]["config"]
