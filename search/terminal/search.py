@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -21,16 +21,19 @@ from search.trials.result import at, by_keep
 from search.trials.trial import Trial, fitting, schedule
 from search.trials.watcher import Watcher
 
+if TYPE_CHECKING:
+    from search.terminal.notebook import InPlace
+
 LINES_WITHOUT_A_TERMINAL = 10
 SECONDS_OF_SPEED = 600
 WIDTH_OF_NUMBERS, WIDTH_OF_SCORE, FEWEST_LETTERS = 33, 8, 20
 
 
 class SearchDisplay(Watcher):
-    """The live table of a search; without a terminal, a line now and then."""
+    """The live table of a search, in a terminal or a notebook; without either, a line now and then."""
 
     def __init__(self) -> None:
-        self.live: Live | None = None
+        self.live: Live | InPlace | None = None
         self.bar = _bar(transient=True)
 
     def looking(self, keeps: Sequence[int], pieces: int) -> None:
@@ -71,12 +74,19 @@ class SearchDisplay(Watcher):
         self.progress = _bar()
         self.task = self.progress.add_task(label, total=budget)
         self.is_confirming = False
-        self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
-        self.is_live = _is_live()
+        self.is_live = _is_live() or console.is_jupyter
         if self.is_live:
+            self.live = self._live()
             self.live.start()
         else:
             console.print(f"{label}: {budget} trials of {', '.join(study.arms)}")
+
+    def _live(self) -> "Live | InPlace":
+        if not console.is_jupyter:
+            return Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
+        from search.terminal.notebook import InPlace  # a notebook has IPython, a terminal need not
+
+        return InPlace(self._render)
 
     def trial_started(self, number: int) -> None:
         self.running.add(number)
@@ -93,6 +103,7 @@ class SearchDisplay(Watcher):
             self.progress.advance(self.task)
         else:  # says nothing about how fast this run is
             self.progress.reset(self.task, completed=len(self.over))
+        self._refresh()
         every = max(1, self.budget // LINES_WITHOUT_A_TERMINAL)
         if not self.is_live and here and len(self.over) % every == 0:
             overview = self._overview()
@@ -106,9 +117,16 @@ class SearchDisplay(Watcher):
         if not self.is_live and not self.is_confirming:
             console.print(self._confirmation())
         self.is_confirming = True
+        self._refresh()
 
     def confirmed(self) -> None:
         self.progress.advance(self.task)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """A terminal looks by itself, twice a second; a notebook does not."""
+        if self.live:
+            self.live.refresh()
 
     def warn(self, *sentences: str) -> None:
         warn(*sentences)
