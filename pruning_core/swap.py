@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pruning_core.chain import accepted
 from pruning_core.replicas import ReplicaRandom
-from pruning_core.strategies import share_left
+from pruning_core.timetable import share_left
 
 if TYPE_CHECKING:
     from pruning_core.config import TrialConfig

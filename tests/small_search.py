@@ -17,6 +17,7 @@ STUDY = """
 name: cellar
 data: {source: wine.csv, target: target, keep: 4}
 training: {epochs: 40, batch_size: 16, seeds: 2, settle_epochs: 5}
+strategies: [stepped, plateau, markov]
 space:
   {alpha: stepped, lambda_start: {choices: [0.01, 1.0e+6]}, growth: 1.5, step_epochs: 1, plateau_threshold: 0.5,
    patience: 2, plateau_monitor: gates, mu: one, delta: 1, block: 1, learning_rate: 0.003, pruner_learning_rate: 0.2}

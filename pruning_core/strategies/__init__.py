@@ -14,7 +14,7 @@ and with it the study file, the search space, the terminal, MLflow and the repor
 
 from pruning_core.strategies.chains import Markov, Swap
 from pruning_core.strategies.schedules import Adaptive, Fixed, Growing, Plateau, Ratio, Stepped
-from pruning_core.strategies.strategy import EpochMeans, Strategy, share_left
+from pruning_core.strategies.strategy import EpochMeans, Strategy
 
 __all__ = [
     "STRATEGIES",
@@ -28,7 +28,6 @@ __all__ = [
     "Stepped",
     "Strategy",
     "Swap",
-    "share_left",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {}

@@ -20,8 +20,8 @@ from pruning_core.strategies.strategy import (
     EpochMeans,
     Strategy,
     Values,
-    share_left,
 )
+from pruning_core.timetable import share_left
 
 
 class Fixed(Strategy):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pruning_core.config import TrialConfig, alpha_strategy, strategy_hyperparameters
 from pruning_core.data import Dataset
-from pruning_core.strategies import STRATEGIES, Adaptive, EpochMeans, Markov, Strategy, Swap, share_left
+from pruning_core.strategies import STRATEGIES, Adaptive, EpochMeans, Markov, Strategy, Swap
+from pruning_core.timetable import share_left
 from pruning_core.training import train
 
 READINGS = ["current", "windowed", "frozen", "one"]

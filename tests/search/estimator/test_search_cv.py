@@ -39,7 +39,8 @@ space = {
 X, y = load_digits(return_X_y=True, as_frame=True)
 search = PruningSearchCV(
     PruningClassifier(16, n_replicas=2, epochs=40, batch_size=64, random_state=0), space, n_trials=6, name="arrays",
-    cv=4, output="arrays", study={"search": {"confirm_seeds": 2}}, run={"progress": False},
+    strategies=["stepped", "plateau", "markov"], cv=4,
+    output="arrays", study={"search": {"confirm_seeds": 2}}, run={"progress": False},
 )
 search.fit(X, y)
 pd.testing.assert_frame_equal(search.result_.trials, command.trials)
