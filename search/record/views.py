@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pruning_core.config import search_ranges
@@ -101,7 +102,16 @@ def save(client: MlflowClient, experiment_id: str, tags: Mapping[str, str], stud
         known = json.loads(tags.get(view_tag(key), "{}"))
         if known.get("state") != view.state():
             envelope = {"name": view.name, "createdAt": now - place, "state": view.state()}
-            client.set_experiment_tag(experiment_id, view_tag(key), json.dumps(envelope))
+            _set_once(client, experiment_id, view_tag(key), json.dumps(envelope))
+
+
+def _set_once(client: MlflowClient, experiment_id: str, tag: str, value: str) -> None:
+    """Sets a tag, unless a search that began at the same moment has set it in between: the store refuses the second."""
+    try:
+        client.set_experiment_tag(experiment_id, tag, value)
+    except MlflowException:
+        if tag not in client.get_experiment(experiment_id).tags:
+            raise
 
 
 def links(tracking_uri: str, address: str) -> list[tuple[str, str, str]]:

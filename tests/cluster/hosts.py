@@ -51,8 +51,9 @@ def missing() -> str:
         return "network namespaces need root"
     if absent := [program for program in PROGRAMS if not shutil.which(program)]:
         return f"{', '.join(absent)} not installed"
-    probe = subprocess.run(["ip", "netns", "add", "deeppp-probe"], capture_output=True, text=True)
-    subprocess.run(["ip", "netns", "del", "deeppp-probe"], capture_output=True)
+    name = f"deeppp-probe-{os.getpid()}"  # tests that run side by side ask at the same moment
+    probe = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True)
     return f"no network namespaces: {probe.stderr.strip()}" if probe.returncode else ""
 
 
