@@ -1,7 +1,7 @@
 """The configuration of one trial: every hyperparameter, its meaning and its range of validity.
 
 A hyperparameter has one name everywhere: here, in the study file, in Optuna, in MLflow and in the report. Those of a
-strategy stand with the strategy (`strategies.py`); `register` adds them to `TrialConfig`.
+strategy stand with the strategy (`strategies/`); `register` adds them to `TrialConfig`.
 Legend of tensor dimensions used throughout the package: ``R`` replicas, ``B`` batch rows, ``F`` features,
 ``N`` gates, ``C`` classes, ``E`` epochs.
 """
