@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from search.study.space import Point
+from search.trials.estimate import count
 from search.trials.trial import Trial, TrialEnding
 
 
@@ -75,13 +76,9 @@ class Start:
         """How much was taken from which search."""
         parts = []
         for label, taken in self.taken.items():
-            known = f" and {_count(taken.observed, 'trial')} for the samplers to know" if taken.observed else ""
-            parts.append(f"{_count(taken.points, 'point')} to try first{known} from {label}")
+            known = f" and {count(taken.observed, 'trial')} for the samplers to know" if taken.observed else ""
+            parts.append(f"{count(taken.points, 'point')} to try first{known} from {label}")
         return f"starts with {', '.join(parts)}"
 
 
 NO_START = Start()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
