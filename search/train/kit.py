@@ -62,9 +62,11 @@ def begin(config: "TrialConfig", contents: Contents, seeds: Sequence[int], devic
 
 def pack(data: "Dataset", study: "Study") -> Kit:
     """A kit for the workers of a search."""
-    from pruning_core.strategies import STRATEGIES, Strategy
+    from pruning_core import strategies
+    from pruning_core.strategies import STRATEGIES
 
-    own = [strategy for strategy in STRATEGIES.values() if strategy.__module__ != Strategy.__module__]
+    library = f"{strategies.__name__}."
+    own = [strategy for strategy in STRATEGIES.values() if not strategy.__module__.startswith(library)]
     modules = [sys.modules[name] for name in {strategy.__module__ for strategy in own} - {"__main__"}]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
@@ -73,4 +75,4 @@ def pack(data: "Dataset", study: "Study") -> Kit:
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
-    return Kit([ray.put(data.pooled() if study.training.folds else data)], code)
+    return Kit([ray.put(data.pooled() if study.training.known_folds else data)], code)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cloudpickle
 import pytest
 import ray
 import torch
 
 from pruning_core.data import Dataset, Part
 from pruning_core.data.large import is_large
+from pruning_core.strategies import STRATEGIES
 from search.study import Study
 from search.train.kit import pack
 
@@ -36,6 +38,14 @@ def is_shared(tensor: torch.Tensor) -> bool:
         if first <= tensor.data_ptr() < end:
             return permissions.endswith("s")
     raise AssertionError("the tensor lies nowhere")
+
+
+def test_strategies_of_the_library_are_the_worker_s_own_and_do_not_travel(data: Dataset, store: None) -> None:
+    known = dict(STRATEGIES)
+    kit = pack(data, STUDY)
+    assert cloudpickle.loads(kit.code)[0] == []
+    kit.open()
+    assert known == STRATEGIES, "another class would be no Swap any more"
 
 
 @pytest.mark.slow
