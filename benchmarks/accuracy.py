@@ -1,12 +1,14 @@
 """Test accuracy of a searched pruning, without any refit, against inputs chosen by what people use today.
 
     pip install -c constraints.txt -e '.[benchmarks]'
-    python benchmarks/accuracy.py [STUDY ...] [--splits 0 1 2 3 4] [--trials 40] [--output DIR] [--json FILE] [--quick]
+    python benchmarks/accuracy.py [STUDY ...] [--splits 0 1 2 3 4] [--trials 60] [--output DIR] [--json FILE] [--quick]
 
+A STUDY is a file, or one of the generated sets of `benchmarks/sets.py`; by default all of these and two real ones.
 On each split of each study's data a search finds its winner, and each other method chooses as many inputs from the
-training part. The winner's network, with plain inputs in place of gates, is then trained on these alone: the same
-optimiser, batches and seeds, and the number of epochs that is best on validation. The test part is read once for each.
-A finished split in DIR is not repeated, so a run can be stopped and started again; after a change take another DIR.
+training part, which has more rows than a seed of the search trains on. The winner's network, with plain inputs in place
+of gates, is then trained on these alone: the same optimiser, rows, batches and seeds, and the number of epochs that is
+best on validation. The test part is read once for each. A finished split in DIR is not repeated, so a run can be
+stopped and started again; after a change take another DIR.
 """
 
 import argparse
@@ -34,13 +36,15 @@ from benchmarks.methods import (
     by_recursive_elimination,
     by_stochastic_gates,
 )
+from benchmarks.sets import KINDS, write_set
 from pruning_core.config import TrialConfig
 from pruning_core.data import DataError, Dataset
 from pruning_core.networks import GATED_MLP, NetworkSpec
 from pruning_core.training import train
 from search.report.baselines import by_mutual_information, by_random_forest, with_inputs
-from search.study import StudyError, load_study, load_trial
+from search.study import StudyError, load_trial
 from search.study.sections import FIRST_FRESH_SEED
+from search.study.trying import on
 from search.trials.estimate import Estimate, estimate, gap, paired
 
 HERE = Path(__file__).parent
@@ -143,8 +147,9 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
         print(f"{time.strftime('%H:%M:%S')} {name}: {what}", file=sys.stderr, flush=True)
 
     overrides = [f"data.split_seed={split}"]
-    data = load_study(path, overrides).load_data()
     study, defaults = load_trial(path, overrides)
+    data = study.load_data()
+    defaults = defaults.model_copy(update={"folds": on(study, data).training.known_folds})
     say(f"searching, {trials} trials")
     found = search(path, split, trials, folder)
     best = found["strategies"][found["winner"]]
@@ -227,11 +232,11 @@ def page(study: str, compared: Compared) -> str:
 def main() -> None:
     """Measures, and prints a table for each study."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("studies", nargs="*", type=Path, default=STUDIES, metavar="STUDY", help="study files")
+    parser.add_argument("studies", nargs="*", default=[*STUDIES, *KINDS], metavar="STUDY", help="files, or sets")
     parser.add_argument(
         "--splits", type=int, nargs="+", default=range(5), metavar="SEED", help="values of data.split_seed"
     )
-    parser.add_argument("--trials", type=int, default=40, help="of each search (default 40)")
+    parser.add_argument("--trials", type=int, default=60, help="of each search (default 60)")
     parser.add_argument("--output", type=Path, default=Path("runs/accuracy"), metavar="DIR")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--quick", action="store_true", help="one split and 3 trials of breast cancer; nothing is kept")
@@ -239,11 +244,12 @@ def main() -> None:
     if find_spec("lassonet") is None:
         parser.error("LassoNet is missing: pip install -c constraints.txt -e '.[benchmarks]'")
     if options.quick:
-        options.studies, options.splits, options.trials = STUDIES[1:], [0], 3
+        options.studies, options.splits, options.trials = [STUDIES[1]], [0], 3
     figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary) if options.quick else options.output
-        for path in options.studies:
+        for study in options.studies:
+            path = write_set(study, output / "sets") if study in KINDS else Path(study)
             try:
                 done = [measure(path, seed, options.trials, output / f"{path.stem}-{seed}") for seed in options.splits]
             except (StudyError, DataError) as error:

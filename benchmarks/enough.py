@@ -25,7 +25,6 @@ from pruning_core.data import Dataset
 from search.propose.optimiser import drawn
 from search.propose.storage import quiet_optuna
 from search.study import Study
-from search.train.enough import with_folds
 from search.trials.enough import CONFIGURATIONS, Curve, Hyperparameters, Measured, find
 
 MATTER = 12
@@ -70,7 +69,7 @@ def parts(rows: Arrays) -> Dataset:
 
 def curve_of(data: Dataset) -> Curve:
     """What a search with `data.keep: auto` would train first."""
-    study = with_folds(Study.model_validate({"name": "enough", "data": {"source": "wine", "keep": "auto"}}), data)
+    study = Study.model_validate({"name": "enough", "data": {"source": "wine", "keep": "auto"}}).with_folds(data)
     seen = data.without_test()
 
     def measure(pairs: Sequence[tuple[int, Hyperparameters]], fresh: bool) -> list[Measured | None]:

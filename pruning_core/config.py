@@ -65,10 +65,20 @@ class TrialConfig(BaseModel):
         description="Adam step size of the pruner weights, while an epoch has up to 25 steps; of more steps each is "
         "as much smaller",
     )
-    weight_decay: float = Field(0.0, ge=0, description="decoupled decay (AdamW) of the network's weights per step")
+    weight_decay: float = searched_field(
+        0.1,
+        Range(1e-3, 3.0, log=True, drawn=True),
+        ge=0,
+        description="decoupled decay (AdamW) of the network's weights per step, while an epoch has up to 25 steps; of "
+        "more steps each is as much smaller",
+    )
 
-    label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="share of each label that L_cla spreads over all classes (deck: 0)"
+    label_smoothing: float = searched_field(
+        0.1,
+        Range(0.0, 0.4, drawn=True),
+        ge=0,
+        lt=1,
+        description="share of each label that L_cla spreads over all classes (deck: 0)",
     )
 
     hidden: tuple[int, ...] = Field((64,), description="widths of the hidden layers of the built-in networks")

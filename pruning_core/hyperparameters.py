@@ -12,12 +12,17 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; on a log scale or integers only, if so marked."""
+    """Numbers from ``low`` to ``high``, both included; on a log scale or integers only, if so marked.
+
+    One that is `drawn` is left to samplers that draw: a grid, which it would make three times as large, keeps the
+    default.
+    """
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
+    drawn: bool = False
 
     def nearest(self, value: Any) -> Value:
         """The number of this range that is closest to the number ``value``."""

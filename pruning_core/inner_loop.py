@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pruning_core.config import TrialConfig
 
 REFERENCE_STEPS = 25
-"""Steps of an epoch of some 1,600 rows in batches of 64: what `pruner_learning_rate` is stated for."""
+"""Steps of an epoch of some 1,600 rows in batches of 64: what `pruner_learning_rate` and `weight_decay` are for."""
 
 
 def equal_batches(rows: int, most: int) -> int:
@@ -98,17 +98,16 @@ class LossTerms:
         )
 
 
-def pruner_step_size(config: "TrialConfig", steps: int) -> float:
-    """The step size of the pruner weights: `pruner_learning_rate` as long as an epoch has few steps, then less.
+def of_an_epoch(size: float, steps: int) -> float:
+    """A step size, or a decay, that an epoch has no more of than `REFERENCE_STEPS` steps of `size` come to.
 
     The schedules count epochs. So that lambda rises as often while the gates fall, however many the rows, a pruner
-    weight moves no further in an epoch than `REFERENCE_STEPS` steps of `pruner_learning_rate` take it.
+    weight moves no further in an epoch of many steps; and the more rows speak, the less `weight_decay` has to.
 
-    >>> from pruning_core.config import TrialConfig
-    >>> [round(pruner_step_size(TrialConfig(keep=1), steps), 3) for steps in (8, 25, 250)]
+    >>> [of_an_epoch(0.1, steps) for steps in (8, 25, 250)]
     [0.1, 0.1, 0.01]
     """
-    return config.pruner_learning_rate * min(1.0, REFERENCE_STEPS / steps)
+    return size * min(1.0, REFERENCE_STEPS / steps)
 
 
 def optimizer_of(config: "TrialConfig", replicas: Replicas, steps: int) -> AdamW:
@@ -117,15 +116,14 @@ def optimizer_of(config: "TrialConfig", replicas: Replicas, steps: int) -> AdamW
     Args:
         config: `learning_rate`, `weight_decay` and `pruner_learning_rate` are used.
         replicas: of which the pruner weights require a gradient from here on, or none.
-        steps: how many an epoch has (see `pruner_step_size`).
+        steps: how many an epoch has (see `of_an_epoch`).
     """
     for weights_RN in replicas.pruner_weights:
         weights_RN.requires_grad_(not config.chain)
     pruners = {name: replicas.parameters[name] for name in replicas.pruner_parameters}
     network = {name: p for name, p in replicas.parameters.items() if name not in pruners}
-    return AdamW(
-        [Group(network, config.learning_rate, config.weight_decay), Group(pruners, pruner_step_size(config, steps))]
-    )
+    decay, step = of_an_epoch(config.weight_decay, steps), of_an_epoch(config.pruner_learning_rate, steps)
+    return AdamW([Group(network, config.learning_rate, decay), Group(pruners, step)])
 
 
 class InnerLoop:

@@ -169,7 +169,8 @@ def trial(options: argparse.Namespace) -> int:
     torch.set_num_threads(study.resources.threads)
     with terminal.reading() as progress:
         data = study.load_data(cache_folder(options.output), progress)
-    config = config.model_copy(update={"keep": on(study, data).data.keeps[0]})
+    study = on(study, data)
+    config = config.model_copy(update={"keep": study.data.keeps[0], "folds": study.training.known_folds})
     terminal.warn(*data.warnings)
     seeds = range(options.seed, options.seed + config.seeds)
     _train(train(config, data, seeds, study.network.spec, metric=study.metric(data)), options.json)

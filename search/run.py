@@ -20,6 +20,7 @@ from search.stores.addresses import Places, Stored, cache_folder, places, withou
 from search.stores.process import process_settings
 from search.study import Study, StudyError, load_study
 from search.study.files import read_study
+from search.study.sections import AUTO
 from search.study.trying import on, with_some_n
 from search.train import settings as train_settings
 from search.trials.trial import SearchEnding
@@ -69,7 +70,7 @@ def run_study(
     study : Study, mapping, Path or str
         A study, what stands in a study file, or the path of one.
     data : Dataset, optional
-        In place of what `data.source` names.
+        In place of what `data.source` names. Its parts stay what they are unless `training.folds` is a number.
     output : Path or str, default="runs"
         The folder of the results, which is made if need be.
     trials : int, optional
@@ -105,6 +106,8 @@ def run_study(
     with settings():
         if data is None:
             data = _load(study, where.output, progress)
+        elif study.training.folds == AUTO:
+            study = study.model_copy(update={"training": study.training.model_copy(update={"folds": None})})
         study = on(study, data)
         watcher = _terminal() if progress else Watcher()
         watcher.warn(*study.warnings, *data.warnings)

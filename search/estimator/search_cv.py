@@ -52,7 +52,7 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     n_trials : int, default=40
         How many trials the search has.
     strategies : sequence of str, optional
-        What competes; by default ``adaptive``, ``stepped``, ``plateau`` and ``markov``.
+        What competes; by default ``adaptive``, ``stepped``, ``plateau`` and ``swap``.
     scoring : str, default="accuracy"
         ``accuracy``, ``balanced_accuracy`` or ``roc_auc``, under the hard mask, or what a study file has as
         `search.objective`.
@@ -169,6 +169,8 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         base = self.estimator or PruningClassifier()
         study = self._study(base)
         data = self._data(rows, self._test(X_test, y_test), study, base)
+        if self.cv is None:
+            study = study.with_folds(data)
         self.result_ = run_study(study, data, output=self.output, resume=self.resume, **(self.run or {}))
         winner = self.result_.winner
         if winner is None:

@@ -20,6 +20,7 @@ HOMES = {
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "seeds": "training.seeds",
+    "folds": "training.folds",
     "settle_epochs": "training.settle_epochs",
     "tolerance": "training.tolerance",
 }

@@ -24,7 +24,10 @@ from search.study.samplers import SAMPLERS
 from search.study.section import Section, as_in_trial
 
 T = TypeVar("T")
-AUTO = "auto"
+AUTO: Literal["auto"] = "auto"
+AUTO_FOLDS = 4
+MANY = 10_000
+"""So many rows that validate speak for themselves: half a point of accuracy is then more than their noise."""
 AS_THEY_ARE = "none"
 Addresses = str | tuple[str, ...]
 
@@ -187,9 +190,23 @@ class Training(Section):
     epochs: int = as_in_trial("epochs")
     batch_size: int | None = as_in_trial("batch_size")
     seeds: int = as_in_trial("seeds")
-    folds: int | None = as_in_trial("folds")
+    folds: int | Literal["auto"] | None = Field(
+        AUTO,
+        description=f"K folds of all rows but the test part, of which each seed holds out its own; auto: {AUTO_FOLDS}, "
+        f"unless {MANY:,} rows validate, data.split says which do, or a class is too small; null: what split says",
+    )
     settle_epochs: int = as_in_trial("settle_epochs")
     tolerance: float = as_in_trial("tolerance")
+
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _number_or_auto(cls, folds: object) -> object:
+        return folds if folds in (None, AUTO) else check_hyperparameter("folds", folds, "training.folds")
+
+    @property
+    def known_folds(self) -> int | None:
+        """K; None without folds, and as long as that is left to the data."""
+        return self.folds if isinstance(self.folds, int) else None
 
 
 FIRST_FRESH_SEED = 1_000_000

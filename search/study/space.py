@@ -134,6 +134,8 @@ class Space:
     def grid(self, trials: int, seed: int) -> list[Point]:
         """At most ``trials`` points of the study's grid: ranges at three points, all combinations.
 
+        Ranges that nothing but the library says, and that are `drawn`, stay at their default.
+
         Strategies take turns, those with each n. Within each, the combinations come in an order that ``seed`` shuffles
         and that does not depend on ``trials``: a study continued with more trials begins with the same points.
         """
@@ -184,7 +186,7 @@ class Space:
         for alpha in self._alphas(strategy):
             names = self.searched(strategy, alpha)
             branch: dict[str, list[Value]] = {"strategy": [strategy]}
-            branch |= {name: entry.grid() for name, entry in names.items()}
+            branch |= {name: _grid(name, entry) for name, entry in names.items()}
             if "alpha" in names and alpha is not None:
                 branch["alpha"] = [alpha]
             branches.append(branch)
@@ -209,6 +211,12 @@ def _is_number(value: object) -> bool:
 def _middle(entry: Range | Choices) -> Value:
     grid = entry.grid()
     return grid[len(grid) // 2] if isinstance(entry, Range) else grid[0]
+
+
+def _grid(name: str, entry: Range | Choices) -> list[Value]:
+    if isinstance(entry, Range) and entry.drawn:
+        return [TrialConfig.model_fields[name].default]
+    return entry.grid()
 
 
 def _combination(branch: dict[str, list[Value]], index: int) -> Point:

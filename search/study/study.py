@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from pruning_core.config import ARGUMENT, TrialConfig
-from pruning_core.data import Dataset, Progress, check_keep, load_dataset
+from pruning_core.config import ARGUMENT, TrialConfig, strategy_hyperparameters
+from pruning_core.data import DataError, Dataset, Progress, check_keep, load_dataset
 from pruning_core.data.folds import Folds
 from pruning_core.data.split import ByFiles, Marked, parse_split
 from pruning_core.hyperparameters import Choices, Range
@@ -28,7 +28,7 @@ from search.study.errors import StudyError, sentence
 from search.study.network import Network
 from search.study.objectives import metric_for, metric_name
 from search.study.section import Section
-from search.study.sections import AS_THEY_ARE, Data, Resources, Search, Training, one_of
+from search.study.sections import AS_THEY_ARE, AUTO, AUTO_FOLDS, MANY, Data, Resources, Search, Training, one_of
 from search.study.space import Point, Space
 
 StrategyName = Annotated[str, AfterValidator(one_of(STRATEGIES))]
@@ -53,7 +53,7 @@ class Study(Section):
     network: Network = Network()
     training: Training = Training()
     strategies: tuple[StrategyName, ...] = Field(
-        ("adaptive", "stepped", "plateau", "markov"),
+        ("adaptive", "stepped", "plateau", "swap"),
         description="what competes; a single trial takes the first, or the first that uses what --set sets",
     )
     space: dict[str, Entry] = Field({}, description="name: value | {low, high, log} | {choices}")
@@ -138,7 +138,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _folds_fit(self) -> "Study":
         split = parse_split(self.data.split)
-        if self.training.folds and isinstance(split, Marked | ByFiles):
+        if self.training.known_folds and isinstance(split, Marked | ByFiles):
             raise StudyError(
                 f"training.folds = {self.training.folds} must be left out where data.split says which rows validate: "
                 "folds take fractions, a group, or a column with modulo"
@@ -180,10 +180,13 @@ class Study(Section):
         return self.model_copy(update={"data": self.data.model_copy(update={"keep": keep})})
 
     def first_with(self, names: Iterable[str]) -> str:
-        """The first strategy that uses all of these hyperparameters, or just the first."""
-        users = self.varied.users
-        using = (s for s in self.strategies if all(s in users.get(name, self.strategies) for name in names))
-        return next(using, self.strategies[0])
+        """The first strategy that uses all of these hyperparameters, of this study if it has one, or just its first."""
+        names = strategy_hyperparameters().intersection(names)
+        for strategies in (self.strategies, tuple(STRATEGIES)):
+            users = self.model_copy(update={"strategies": strategies}).varied.users
+            if using := [s for s in strategies if all(s in users.get(name, ()) for name in names)]:
+                return using[0]
+        return self.strategies[0]
 
     @property
     def warnings(self) -> list[str]:
@@ -214,7 +217,8 @@ class Study(Section):
         }
         values |= {f"{ARGUMENT}{name}": value for name, value in self.network.trial_arguments.items()}
         values |= self.varied.default_arguments
-        values |= self.training.model_dump() | {"strategy": self.strategies[0]}
+        values |= self.training.model_dump()
+        values |= {"folds": self.training.known_folds, "strategy": self.strategies[0]}
         values |= {name: entry for name, entry in self.space.items() if not isinstance(entry, Range | Choices)}
         for name, value in (hyperparameters or {}).items():
             values[name] = check_hyperparameter(name, value, name)
@@ -241,7 +245,7 @@ class Study(Section):
         keys = self.data.model_dump(exclude={"keep", "costs"}) | {"class_weight": self.class_weight}
         keys["constant"] = self.network.input_shape is not None
         data = load_dataset(folder=Path(), cache=cache, progress=progress, **keys)
-        data = data.pooled() if self.training.folds else data
+        data = data.pooled() if self.training.known_folds else data
         self.check(data)
         return data
 
@@ -264,19 +268,37 @@ class Study(Section):
             if keep is not None:
                 check_keep(data, keep)
         costs_of(self.data.costs, data)
-        if self.training.folds:
-            seeds = [*range(self.training.seeds), *self.search.fresh_seeds]
-            Folds(self.training.folds, data.pooled().rows).check(seeds, data.class_names)
+        if self.training.known_folds:
+            self._check_folds(self.training.known_folds, data)
         self.metric(data)
+
+    def _check_folds(self, count: int, data: Dataset) -> None:
+        seeds = [*range(self.training.seeds), *self.search.fresh_seeds, *self.search.curve_seeds]
+        Folds(count, data.pooled().rows).check(seeds, data.class_names)
+
+    def with_folds(self, data: Dataset) -> "Study":
+        """The same study with K, or without folds, where `training.folds` leaves that to the data."""
+        if self.training.folds != AUTO:
+            return self
+        return self.model_copy(update={"training": self.training.model_copy(update={"folds": self._auto_folds(data)})})
+
+    def _auto_folds(self, data: Dataset) -> int | None:
+        if isinstance(parse_split(self.data.split), Marked | ByFiles) or len(data.validation.y) >= MANY:
+            return None
+        try:
+            self._check_folds(AUTO_FOLDS, data)
+        except DataError:
+            return None
+        return AUTO_FOLDS
 
     def rows_of(self, data: Dataset) -> str:
         """How many rows there are for what, in words."""
         parts = [data.train, data.validation, *([data.test] if data.test else [])]
         counts = [f"{len(part.y):,}" for part in parts]
-        if not self.training.folds:
+        if not self.training.known_folds:
             return f"{' / '.join(counts)} rows to train, validate, test"
-        rows = f"{len(data.rows.y):,} rows in {self.training.folds} folds, of which each seed holds out one"
-        return f"{rows}, and {counts[-1]} to test"
+        rows = f"{len(data.pooled().rows.y):,} rows in {self.training.known_folds} folds"
+        return f"{rows}, of which each seed holds out one, and {counts[-1]} to test"
 
     def metric(self, data: Dataset) -> Metric:
         """What the study maximises, as it is measured on this data."""

@@ -11,14 +11,16 @@ from search.study.study import Study
 
 
 def on(study: Study, data: Dataset) -> Study:
-    """The same study about this data: its network has been tried, and `data.keep` says n of its inputs, or auto.
+    """The same study about this data: `training.folds` is known, its network has been tried, and `data.keep` says n of
+    its inputs, or auto.
 
-    That stays None where the network drops no input, or where n depends on what is searched.
+    n stays None where the network drops no input, or where n depends on what is searched.
 
     Raises:
         StudyError: the network cannot be trained.
         pruning_core.data.DataError: n lies outside, or the metric cannot be measured on the data.
     """
+    study = study.with_folds(data)
     if study.data.auto:
         on(with_some_n(study, data), data)
         return study

@@ -24,7 +24,7 @@ from search.train.devices import device_of
 from search.train.kit import Contents, Kit, begin, pack
 from search.train.resources import slots
 from search.trials.defaults import default_trial, needed
-from search.trials.estimate import paired
+from search.trials.estimate import estimate, standard_error
 from search.trials.kept import CANDIDATES
 from search.trials.ranking import Merit, merit, ranked
 from search.trials.result import SIGNAL_EFFICIENCIES
@@ -45,8 +45,8 @@ class Confirmed:
     several. `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K),
     of two classes. `network` is that of the complete seed with the best value on validation, or why there is
     none; the test part has no say in it. `above_defaults` is by how much the best of its strategy's trials is above the
-    strategy's defaults on validation, the mean and half the 95 % interval of the difference seed by seed; None where
-    the defaults were not tried.
+    strategy's defaults on validation: the mean of the difference seed by seed, half its 95 % interval and its standard
+    error; None where the defaults were not tried.
     """
 
     trial: Trial
@@ -166,8 +166,8 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
 
     The best three of each are trained, and the one that fares best with fresh seeds is taken, by completion and by
     validation: the best of many trials owes some of its score to the seeds of the search. The strategy's defaults are
-    trained as well, and taken where the seeds cannot tell the best from them. Of the others the test part is not
-    looked at.
+    trained as well, and taken where the best is above them by a standard error at most. Of the others the test part is
+    not looked at.
 
     Args:
         study: the study file (`confirm_seeds`, `resources`).
@@ -211,7 +211,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
 
 
 def best_or_defaults(attempts: Sequence[Confirmed], defaults: Trial | None) -> Confirmed:
-    """The best of a strategy's configurations, or its defaults where fresh seeds cannot tell the best from them.
+    """The best of a strategy's configurations, or its defaults unless the best is `needed`.
 
     Args:
         attempts: what was trained with the same fresh seeds.
@@ -221,8 +221,9 @@ def best_or_defaults(attempts: Sequence[Confirmed], defaults: Trial | None) -> C
     plain = next((attempt for attempt in attempts if attempt.trial is defaults), None)
     if plain is None:
         return best
-    gain = paired(best.validation, plain.validation)
-    above = {"mean": gain.mean, "half": gain.half}
+    gains = (np.asarray(best.validation) - np.asarray(plain.validation)).tolist()
+    gain = estimate(gains)
+    above = {"mean": gain.mean, "half": gain.half, "standard_error": standard_error(gains)}
     level = plain.outcome["complete"] >= best.outcome["complete"] and not needed(above)
     return replace(plain if level else best, above_defaults=above)
 

@@ -9,9 +9,7 @@ import torch
 from ray.exceptions import RayTaskError
 
 from pruning_core.config import TrialConfig
-from pruning_core.data import DataError, Dataset
-from pruning_core.data.folds import Folds
-from pruning_core.data.split import ByFiles, Marked, parse_split
+from pruning_core.data import Dataset
 from search.propose.optimiser import drawn
 from search.study import Study
 from search.study.costs import costs_of
@@ -22,8 +20,6 @@ from search.train.kit import Kit, begin, pack
 from search.train.resources import slots
 from search.trials.enough import CONFIGURATIONS, Curve, Hyperparameters, Measured, find
 from search.trials.watcher import Watcher
-
-FOLDS = 4
 
 
 def find_curve(study: Study, data: Dataset, watcher: Watcher) -> Curve:
@@ -37,7 +33,6 @@ def find_curve(study: Study, data: Dataset, watcher: Watcher) -> Curve:
     Raises:
         RayTaskError: no configuration could be trained at all.
     """
-    study = with_folds(study, data)
     kit = pack(data.without_test(), study)
     costs = costs_of(study.data.costs, data)
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
@@ -66,18 +61,6 @@ def find_curve(study: Study, data: Dataset, watcher: Watcher) -> Curve:
         return found
 
     return find(measure, len(data.feature_names), drawn(study, CONFIGURATIONS))
-
-
-def with_folds(study: Study, data: Dataset) -> Study:
-    """The study with folds where it has none and its split and its rows allow them: n shall not hang on one split."""
-    if study.training.folds or isinstance(parse_split(study.data.split), Marked | ByFiles):
-        return study
-    try:
-        seeds = [*range(study.training.seeds), *study.search.curve_seeds]
-        Folds(FOLDS, data.pooled().rows).check(seeds, data.class_names)
-    except DataError:
-        return study
-    return study.model_copy(update={"training": study.training.model_copy(update={"folds": FOLDS})})
 
 
 def _train_piece(config: dict[str, Any], kit: Kit, seeds: Sequence[int], resources: Resources) -> dict[str, Any]:

@@ -24,12 +24,15 @@ def default_trial(trials: Sequence[Trial], points: Sequence[Point], strategy: st
 
 
 def needed(above: Mapping[str, Any] | None) -> bool:
-    """Whether the spread of the seeds can tell the best trial of a strategy from its defaults.
+    """Whether the best trial of a strategy is above its defaults by more than the standard error of the difference.
+
+    It is the one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984): of what the data
+    cannot tell apart the simplest is taken.
 
     Args:
         above: `above_defaults` of an entry of `strategies` in `deeppp search --json`.
     """
-    return above is None or above["mean"] > (above["half"] or 0.0)
+    return above is None or above["mean"] > above["standard_error"]
 
 
 def verdict(strategy: str, entry: Mapping[str, Any], metric: Metric = ACCURACY) -> str:
@@ -50,5 +53,5 @@ def verdict(strategy: str, entry: Mapping[str, Any], metric: Metric = ACCURACY) 
         return f"No search was needed for {strategy}: none of its {tried} is better than its defaults."
     return (
         f"No search was needed for {strategy}: the best of {tried}, {size} above its defaults on validation, cannot be "
-        "told from them, so the defaults were taken."
+        "told from them by its standard error, so the defaults were taken."
     )

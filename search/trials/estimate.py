@@ -50,8 +50,13 @@ def estimate(values: Sequence[float], metric: Metric = ACCURACY) -> Estimate:
         return Estimate(float(np.mean(values)), None, metric)
     from scipy import stats  # takes a third of a second
 
-    half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
+    half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * standard_error(values)
     return Estimate(float(np.mean(values)), float(half), metric)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of values that differ by their seed only; 0 for a single seed, which has no spread."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def paired(values: Sequence[float], others: Sequence[float], metric: Metric = ACCURACY) -> Estimate:

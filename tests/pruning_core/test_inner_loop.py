@@ -5,7 +5,8 @@ from sklearn.datasets import make_classification
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, from_arrays
-from pruning_core.inner_loop import REFERENCE_STEPS, pruner_step_size
+from pruning_core.inner_loop import REFERENCE_STEPS, of_an_epoch
+from pruning_core.optimizer import AdamW
 from pruning_core.training import Training, train
 
 
@@ -21,15 +22,22 @@ def trained(data: Dataset) -> Training:
     return run
 
 
-def test_up_to_the_reference_the_step_of_a_pruner_weight_is_pruner_learning_rate_to_the_bit() -> None:
-    config = TrialConfig(keep=1, pruner_learning_rate=0.07)
-    assert {pruner_step_size(config, steps) for steps in range(1, REFERENCE_STEPS + 1)} == {0.07}
+def test_up_to_the_reference_a_step_size_is_what_it_is_to_the_bit() -> None:
+    assert {of_an_epoch(0.07, steps) for steps in range(1, REFERENCE_STEPS + 1)} == {0.07}
 
 
 @pytest.mark.parametrize("steps", [26, 210, 15_625])
 def test_beyond_it_all_steps_of_an_epoch_together_are_as_long(steps: int) -> None:
-    config = TrialConfig(keep=1, pruner_learning_rate=0.07)
-    assert steps * pruner_step_size(config, steps) == pytest.approx(REFERENCE_STEPS * 0.07)
+    assert steps * of_an_epoch(0.07, steps) == pytest.approx(REFERENCE_STEPS * 0.07)
+
+
+@pytest.mark.parametrize("count", [200, 1000])
+def test_weight_decay_and_pruner_learning_rate_are_those_of_an_epoch(count: int) -> None:
+    run = trained(rows(count))
+    assert isinstance(run.loop.optimizer, AdamW)
+    network, pruners = run.loop.optimizer.groups
+    share = min(1.0, REFERENCE_STEPS / run.loop.rows.steps)
+    assert (network.weight_decay, pruners.learning_rate) == (0.1 * share, 0.1 * share)
 
 
 def test_five_times_the_rows_complete_as_gradually() -> None:

@@ -276,10 +276,10 @@ def test_a_gaussian_process_hands_over_to_tpe(ledger: Ledger, monkeypatch: pytes
 
 
 def test_the_sampler_learns_from_what_was_told(ledger: Ledger) -> None:
-    study = Study.model_validate({**a_study(trials=60).model_dump(mode="json"), "strategies": ["stepped"]})
+    study = Study.model_validate({**a_study(trials=90).model_dump(mode="json"), "strategies": ["stepped"]})
     proposer = Proposer(study, ledger, TERMS)
     tried = []
-    for k in range(60):
+    for k in range(90):
         growth = ask(proposer)[1].growth
         tried.append(abs(math.log(growth / 3)))
         proposer.ended(k, a_report(score=1 - tried[-1]), "here")

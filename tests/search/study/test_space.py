@@ -157,7 +157,7 @@ def test_a_grid_continued_with_more_trials_begins_with_the_same_points(study: St
 )
 def test_a_strategy_searches_what_it_uses(strategy: str, alpha: str | None, names: set[str]) -> None:
     found = a_study().varied.searched(strategy, alpha)
-    assert set(found) == names | {"learning_rate"}
+    assert set(found) == names | {"learning_rate", "weight_decay", "label_smoothing"}
     assert all(found[name] == search_ranges()[name] for name in found)
 
 
@@ -184,7 +184,7 @@ def test_the_search_starts_at_the_default_and_at_the_deck_s_schedule() -> None:
     schedule = a_study().trial_config(deck)
     assert (schedule.strategy, schedule.lambda_start, schedule.lambda_max) == ("stepped", 1, 1e7)
     assert (schedule.growth, schedule.step_epochs, schedule.mu) == (10, 20, "frozen")
-    assert [point["strategy"] for point in others] == ["plateau", "markov"]
+    assert [point["strategy"] for point in others] == ["plateau", "swap"]
 
 
 def test_known_points_move_into_a_narrower_space_and_meet_there_once() -> None:
@@ -216,10 +216,19 @@ def test_a_small_grid_is_complete() -> None:
 def test_a_huge_grid_is_sampled_evenly_over_strategies_and_seeds_differ() -> None:
     everything: dict[str, Any] = {name: {"low": low, "high": high} for name, (low, high) in NUMBERS.items()}
     everything |= {"delta": {"choices": [1 + i / 1000 for i in range(1000)]}}
-    points = grid(a_study(space=everything, search={"trials": 100}))
-    assert Counter(point["strategy"] for point in points) == dict.fromkeys(a_study().strategies, 25)
+    strategies = ["adaptive", "stepped", "plateau", "markov"]
+    points = grid(a_study(strategies=strategies, space=everything, search={"trials": 100}))
+    assert Counter(point["strategy"] for point in points) == dict.fromkeys(strategies, 25)
     assert all(len({p[name] for p in points if name in p}) > 1 for name in [*everything, "mu", "alpha"])
-    assert grid(a_study(space=everything, search={"trials": 100, "seed": 1})) != points
+    assert grid(a_study(strategies=strategies, space=everything, search={"trials": 100, "seed": 1})) != points
+
+
+def test_a_grid_leaves_what_the_study_does_not_name_of_the_regularisation_at_its_default() -> None:
+    points = grid(a_study(strategies=["adaptive"], search={"trials": 1000}))
+    assert {(point["weight_decay"], point["label_smoothing"]) for point in points} == {(0.1, 0.1)}
+    assert len(points) == 3**4
+    space = {"weight_decay": {"low": 0.01, "high": 1, "log": True}}
+    assert len(grid(a_study(strategies=["adaptive"], space=space, search={"trials": 1000}))) == 3**5
 
 
 def test_every_hyperparameter_of_a_strategy_counts_it_among_its_users() -> None:
@@ -234,9 +243,9 @@ def test_every_hyperparameter_of_a_strategy_counts_it_among_its_users() -> None:
 
 
 def test_the_table_shows_what_is_searched_fixed_and_left_at_its_default() -> None:
-    rows = {
-        row.name: row for row in a_study(space={"mu": "frozen", "batch_size": {"choices": [32, 64]}}).varied.table()
-    }
+    strategies = ["adaptive", "stepped", "plateau", "markov"]
+    space = {"mu": "frozen", "batch_size": {"choices": [32, 64]}}
+    rows = {row.name: row for row in a_study(strategies=strategies, space=space).varied.table()}
     assert rows["strategy"].values == "adaptive | stepped | plateau | markov"
     assert rows["learning_rate"] == ("learning_rate", "0.001 ... 0.01, log", "all")
     assert rows["shrink_epochs"] == ("shrink_epochs", "10 ... 80, log, integer", "adaptive")

@@ -343,6 +343,7 @@ def test_a_trial_takes_the_first_strategy_that_uses_what_is_set(tmp_path: Path) 
         (["delta=0.3", "growth=1.5"], "markov"),
         (["delta=0.3", "strategy=plateau"], "plateau"),
         (["step_epochs=3", "patience=2"], "markov"),
+        (["shrink_epochs=20", "proposals=3"], "swap"),
         (["shrink_epochs=20", "delta=0.3"], "adaptive"),
     ):
         assert load_trial(path, overrides)[1].strategy == strategy, overrides

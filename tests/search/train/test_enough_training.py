@@ -9,9 +9,12 @@ from pruning_core import from_arrays
 from pruning_core.data import Dataset
 from search.propose.optimiser import drawn
 from search.study import Study
-from search.train.enough import FOLDS, with_folds
+from search.study.sections import AUTO_FOLDS
 
-SEARCHED = ("lambda_start", "growth", "step_epochs", "mu", "learning_rate", "pruner_learning_rate")
+SEARCHED = (
+    *("lambda_start", "growth", "step_epochs", "mu"),
+    *("learning_rate", "pruner_learning_rate", "weight_decay", "label_smoothing"),
+)
 
 
 def a_study(**sections: Any) -> Study:
@@ -32,7 +35,7 @@ def some_data(of_a_class: int) -> Dataset:
 @pytest.mark.parametrize(
     ("sections", "rows", "folds"),
     [
-        ({}, 40, FOLDS),
+        ({}, 40, AUTO_FOLDS),
         ({"training": {"folds": 6}}, 40, 6),
         ({"data": {"split": {"column": "part"}}}, 40, None),
         ({}, 2, None),
@@ -42,7 +45,7 @@ def some_data(of_a_class: int) -> Dataset:
 def test_the_curve_is_in_folds_where_the_split_and_the_rows_allow_it(
     sections: dict[str, Any], rows: int, folds: int | None
 ) -> None:
-    assert with_folds(a_study(**sections), some_data(rows)).training.folds == folds
+    assert a_study(**sections).with_folds(some_data(rows)).training.folds == folds
 
 
 def test_configurations_are_the_default_and_what_each_strategy_would_try_first() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cloudpickle
 import pytest
 import ray
 import torch
+from ray import cloudpickle
 
 from pruning_core.data import Dataset, Part
 from pruning_core.data.large import is_large

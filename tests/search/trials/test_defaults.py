@@ -41,9 +41,9 @@ def test_the_defaults_are_found_among_the_trials_by_their_values() -> None:
     assert default_trial(trials, POINTS, "markov") is None
 
 
-def test_the_best_is_taken_only_if_the_seeds_can_tell_it_from_the_defaults() -> None:
+def test_the_best_is_taken_only_if_it_is_more_than_a_standard_error_above_the_defaults() -> None:
     plain = attempt(0, [0.90, 0.92, 0.91, 0.93])
-    lucky = attempt(1, [0.93, 0.90, 0.94, 0.90])
+    lucky = attempt(1, [0.93, 0.90, 0.94, 0.90])  # 0.0025 above, with a standard error of 0.015
     better = attempt(2, [0.93, 0.95, 0.93, 0.96])
     taken = best_or_defaults([lucky, plain], plain.trial)
     assert taken.trial is plain.trial
@@ -62,15 +62,15 @@ def test_defaults_that_do_not_complete_are_not_taken() -> None:
 
 
 def test_the_verdict_says_whether_a_search_was_needed() -> None:
-    entry: dict[str, Any] = {"trials": 14, "above_defaults": {"mean": 0.012, "half": 0.004}}
+    entry: dict[str, Any] = {"trials": 14, "above_defaults": {"mean": 0.012, "half": 0.004, "standard_error": 0.002}}
     assert verdict("stepped", entry) == (
         "The best of 14 trials of stepped is 1.2 ± 0.4 points above its defaults on validation."
     )
-    entry["above_defaults"] = {"mean": 0.002, "half": 0.004}
+    entry["above_defaults"] = {"mean": 0.002, "half": 0.004, "standard_error": 0.002}
     assert verdict("stepped", entry) == (
         "No search was needed for stepped: the best of 14 trials, 0.2 ± 0.4 points above its defaults on validation, "
-        "cannot be told from them, so the defaults were taken."
+        "cannot be told from them by its standard error, so the defaults were taken."
     )
-    entry["above_defaults"] = {"mean": 0.0, "half": 0.0}
+    entry["above_defaults"] = {"mean": 0.0, "half": 0.0, "standard_error": 0.0}
     assert verdict("stepped", entry).endswith("none of its 14 trials is better than its defaults.")
     assert verdict("stepped", {"trials": 14, "above_defaults": None}) == ""
