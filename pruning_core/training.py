@@ -292,6 +292,13 @@ class Training:
         curves: list[list[float]] = background_RK.tolist()
         return curves
 
+    def mistakes(self, part: Part, pruned: bool = True) -> Tensor:
+        """The share of the replicas that is wrong about each row of a part, (B,) float64; see `scores`."""
+        there = part.to(self.data.train.x.device)
+        answers = self.replicas.answers(there, pruned, with_logits=True)
+        assert answers.logits_RBC is not None
+        return (answers.logits_RBC.argmax(2) != there.y).double().mean(0).cpu()
+
     def _validate(self, pruned: bool) -> dict[str, Tensor]:
         """Each metric on the validation part, or on the rows that each replica holds out."""
         return self._measure(self.data.pool or self.data.validation, pruned, self.held_out_RB)

@@ -13,6 +13,7 @@ TITLES = [
     "The result on the test part",
     "Which inputs are kept",
     "What the kept inputs look like",
+    "Where the pruned network errs",
     "How to repeat this",
 ]
 VOID = {"meta", "img", "br", "link"}

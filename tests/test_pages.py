@@ -1,5 +1,6 @@
 """The pages as people see them: `deeppp ui` and the report, opened in headless Chromium."""
 
+import json
 import os
 import re
 import shutil
@@ -189,6 +190,33 @@ def test_the_report_opens_without_an_error_and_without_a_network(
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert said == []
     assert [url for url in requested if not url.startswith(("file:", "data:"))] == []
+
+
+def test_the_picture_of_the_selection_has_the_numbers_of_the_json(page: Any, tmp_path: Path) -> None:
+    study = tmp_path / "claims.yaml"
+    study.write_text(
+        "name: claims\ndata: {source: wine, keep: 4}\ntraining: {epochs: 60}\nstrategies: [adaptive]\n"
+        "search: {trials: 2, confirm_seeds: 8, decoys: 4}\n"
+    )
+    result = tmp_path / "claims.json"
+    output = ["--output", str(tmp_path / "runs")]
+    assert main(["search", str(study), *output, "--json", str(result)]) == 0
+    assert main(["report", "claims", *output, "--to", str(tmp_path / "claims.html")]) == 0
+    selection = json.loads(result.read_text())["selection"]
+    page.goto((tmp_path / "claims.html").as_uri())
+    picture = page.get_by_alt_text("How often each input is kept, beside its decoys")
+    picture.scroll_into_view_if_needed()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 2000
+    assert picture.bounding_box()["width"] > 400
+    table = page.locator("table").filter(has=page.get_by_role("columnheader", name="its decoys"))
+    told = [row.locator("th, td").all_inner_texts() for row in table.locator("tbody tr").all()]
+    inputs = {entry["name"]: entry for entry in selection["inputs"]}
+    assert [row[0].strip() for row in told[:4]] == [entry["name"] for entry in selection["inputs"][:4]]
+    for name, *numbers in told:
+        entry = inputs[name.strip()]
+        percents = [entry[key] for key in ("frequency", "low", "high", "decoys")]
+        expected = [*(f"{100 * value:.0f}\xa0%" for value in percents), f"{entry['q_value']:.2f}"]
+        assert [number.strip() for number in numbers] == expected, name
 
 
 def test_a_port_in_use_is_refused(ui: UI, searched: SmallSearch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import optuna
 
 from search.propose.reading import distribution
+from search.propose.storage import quiet_optuna
 from search.trials.trial import FIXED_BY_ARM, Trial
 
 BEST_TRIALS = 5
@@ -28,7 +29,8 @@ def importance(trials: Sequence[Trial]) -> dict[str, float]:
         for t in trials
         if t.ending == "ended"
     ]
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    with quiet_optuna():
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     study.add_trials(ended)
     quantile = min(max(0.1, BEST_TRIALS / len(ended)), 0.5)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pruning_core.config import TrialConfig
-from pruning_core.data import Dataset
+from pruning_core.data import Dataset, Part
 from pruning_core.metrics import ACCURACY, Metric
 from pruning_core.network_check import check_network
 from pruning_core.networks import GATED_MLP, NetworkSpec
@@ -24,6 +24,7 @@ from pruning_core.training import train
 from search.trials.result import SIGNAL_EFFICIENCIES
 
 ROWS, NUMBERS = 10_000, 2_000_000
+MOST_TEST_ROWS = 100_000
 TREES = 300
 
 
@@ -31,13 +32,35 @@ TREES = 300
 class Comparison:
     """How one choice of inputs fares in the study's metric: one value per seed.
 
-    `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K), of two classes.
+    `roc` are the background's efficiencies at `SIGNAL_EFFICIENCIES` on the test part, (R, K), of two classes;
+    `mistakes_B` the share of the seeds that is wrong about each of the `sampled_test` rows.
     """
 
     inputs: tuple[str, ...]
     validation: list[float]
     test: list[float]
     roc: list[list[float]]
+    mistakes_B: NDArray[np.float64]
+
+
+def sampled_test(data: Dataset) -> Part:
+    """The test part, or a random choice of very many rows."""
+    assert data.test is not None
+    if len(data.test.y) <= MOST_TEST_ROWS:
+        return data.test
+    rows = torch.from_numpy(np.sort(np.random.default_rng(0).permutation(len(data.test.y))[:MOST_TEST_ROWS]))
+    columns = (data.test.x, data.test.y, data.test.weight, data.test.group)
+    return Part(*(None if column is None else column[rows] for column in columns))  # type: ignore[arg-type]
+
+
+def mistakes_of(
+    winner: Mapping[str, Any], data: Dataset, seeds: Sequence[int], network: NetworkSpec
+) -> NDArray[np.float64]:
+    """The winner's mistakes about each of the `sampled_test` rows, as `Comparison` has them: it is trained again."""
+    run = train(TrialConfig(**winner), data.without_test(), seeds, network)
+    for _ in run:
+        pass
+    return run.mistakes(sampled_test(data)).numpy()
 
 
 def with_inputs(columns: Sequence[int], network: NetworkSpec, on_inputs: str | None = "pruner") -> NetworkSpec:
@@ -91,7 +114,8 @@ def fit(
     validation = run.history.records[-1].quantity(f"full_{metric.name}").tolist()
     test = run.scores(data.test, pruned=False)[metric.name]
     roc = run.roc(data.test, SIGNAL_EFFICIENCIES, pruned=False)
-    return Comparison(tuple(data.feature_names[column] for column in columns), validation, test, roc)
+    mistakes = run.mistakes(sampled_test(data), pruned=False).numpy()
+    return Comparison(tuple(data.feature_names[column] for column in columns), validation, test, roc, mistakes)
 
 
 def by_mutual_information(data: Dataset, keep: int) -> list[int]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pruning_core.data import Dataset
 from pruning_core.metrics import ACCURACY, Metric
 from search.figures.results import Row, scores
 from search.figures.style import colour_of
-from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit
+from search.report.baselines import Comparison, by_mutual_information, by_random_forest, fit, mistakes_of
 from search.report.blocks import Block, Line, Picture, Section, Table, Text
 from search.report.search_record import SearchRecord
 from search.study import Study
@@ -50,6 +51,15 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
         say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(epochs, 'epoch')}")
         networks[name] = fit(columns, {**config, "epochs": epochs}, data, seeds, network, metric)
     return networks
+
+
+def pruned_again(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> NDArray[np.float64]:
+    """The share of the confirmation seeds with which the winner is wrong about each of the `sampled_test` rows."""
+    best = search.result["strategies"][search.result["winner"]]
+    study = Study.model_validate(search.study)
+    seeds = study.search.fresh_seeds[: len(best["test"]["per_seed"])]
+    say(f"training the winner again, {count(len(seeds), 'seed')}, to see where it errs")
+    return mistakes_of(best["config"], data, seeds, study.network.spec)
 
 
 def _label(name: str, network: Comparison, best: str) -> str:

@@ -18,6 +18,7 @@ from search.report import comparison, roc
 from search.report import enough as report_enough
 from search.report import inputs as report_inputs
 from search.report import keeps as report_keeps
+from search.report import regions as report_regions
 from search.report import sections as report_sections
 from search.report.blocks import Section, render
 from search.report.findings import data_name, opening
@@ -164,16 +165,19 @@ def _sections(search: SearchRecord, folder: Path, found: Data, say: Say) -> tupl
     ]
     if not search.result.get("winner"):
         return sections, {}
+    best = search.result["strategies"][search.result["winner"]]
     networks = comparison.compare(search, data, say) if data else {}
     inputs = len(data.feature_names) if data else None
     sections.append(comparison.section(search, networks, data, why, folder))
-    if data and "roc" in search.result["strategies"][search.result["winner"]]:
+    if data and "roc" in best:
         sections.append(roc.section(search, networks, data, folder))
-    if not search.result["strategies"][search.result["winner"]]["selected"]:
+    if not best["selected"]:
         return sections, networks
     sections.append(report_sections.selection(search, folder, inputs))
     if data:
         sections.append(report_inputs.section(search, data, folder))
+        again = comparison.pruned_again(search, data, say)
+        sections.append(report_regions.section(data, best["selected"], again, networks["full"].mistakes_B, folder))
     return sections, networks
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.figures.selection import selection_picture
+from search.figures.selection import selection_picture, shown
 from search.report.blocks import Block, Line, Picture, Table, Text
 from search.trials.estimate import count, listing
 
@@ -27,6 +27,7 @@ def blocks(selection: Mapping[str, Any], folder: Path) -> list[Block]:
     )
     found: list[Block] = [Picture(path, "How often each input is kept, beside its decoys", caption)]
     found.append(Text(" ".join([*_stability(selection), *_claims(selection)])))
+    found.append(_numbers(selection))
     rows = [
         Line([entry["name"], twin["name"], f"{twin['correlation']:.2f}", _replaces(twin), _lost(twin)])
         for entry in selection["inputs"]
@@ -43,6 +44,19 @@ def blocks(selection: Mapping[str, Any], folder: Path) -> list[Block]:
             )
         )
     return found
+
+
+def _numbers(selection: Mapping[str, Any]) -> Table:
+    """What the picture draws, for those who would rather copy it."""
+    beside = "decoys" in selection
+    rows = []
+    for entry in shown(selection):
+        cells = [entry["name"], *(f"{100 * entry[name]:.0f} %" for name in ("frequency", "low", "high"))]
+        if beside:
+            cells += [f"{100 * entry['decoys']:.0f} %", f"{entry['q_value']:.2f}"]
+        rows.append(Line(cells, marked=beside and entry["name"] in selection["decoys"]["claimed"]))
+    columns = ["input", "kept by", "from", "to", *(["its decoys", "q"] if beside else [])]
+    return Table(columns, rows, f"The numbers of the picture{'; what can be claimed is marked' if beside else ''}.")
 
 
 def _decoys_drawn(selection: Mapping[str, Any]) -> str:

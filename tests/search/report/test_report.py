@@ -43,7 +43,7 @@ def test_the_page_holds_every_section_in_order_and_needs_nothing_else(page: Page
     assert not page.tags & {"script", "link", "iframe", "object"}
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\(|@import|https?://", page.html)
     assert len(page.html) < 10_000_000
-    assert len(page.images) == 18
+    assert len(page.images) == 19
     assert all(str(image["src"]).startswith("data:image/png;base64,") and image["alt"] for image in page.images)
     assert "nan" not in page.text.lower().split()
     assert "None" not in page.text

@@ -14,6 +14,9 @@ from search.cli import main
 from search.report.search_record import read_search
 from search.stores.addresses import Stored
 
+FIXED = {"learning_rate": 0.003, "weight_decay": 0, "label_smoothing": 0.1}
+OF_DATA = ("What the kept inputs look like", "Where the pruned network errs")
+
 
 @pytest.mark.parametrize("trials", [1, 12])
 def test_small_searches_are_reported_in_sentences(tmp_path: Path, trials: int) -> None:
@@ -28,10 +31,10 @@ def test_small_searches_are_reported_in_sentences(tmp_path: Path, trials: int) -
     ("changes", "sentence"),
     [
         (
-            {"strategies": ["ratio"], "space": {"learning_rate": 0.003, "pruner_learning_rate": 0.05}},
+            {"strategies": ["ratio"], "space": {**FIXED, "pruner_learning_rate": 0.05}},
             "fixes all of its",
         ),
-        ({"strategies": ["fixed"], "space": {"learning_rate": 0.003, "lambda_start": {"choices": [1, 2]}}}, "of fixed"),
+        ({"strategies": ["fixed"], "space": {**FIXED, "lambda_start": {"choices": [1, 2]}}}, "of fixed"),
     ],
 )
 def test_spaces_with_little_to_search_are_reported(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
@@ -82,7 +85,7 @@ def test_without_its_data_the_page_says_so_and_leaves_the_comparison_out(moved_r
     assert main(arguments) == 0
     lost = Page(output / "reports" / "made.html")
     assert "There are no other networks to compare with: data.source" in lost.text
-    assert lost.headings == [title for title in TITLES if title != "What the kept inputs look like"]
+    assert lost.headings == [title for title in TITLES if title not in OF_DATA]
     assert main([*arguments, "--data", str(output / "elsewhere.csv")]) == 0
     found = Page(output / "reports" / "made.html")
     assert "Without pruning, the same network reaches" in found.text
