@@ -23,7 +23,8 @@ from search.study.files import read_study
 from search.study.sections import AUTO
 from search.study.trying import on, with_some_n
 from search.train import settings as train_settings
-from search.trials.trial import SearchEnding
+from search.trials.defaults import default_trial
+from search.trials.trial import SearchEnding, Trial
 from search.trials.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ class _Run:
                     gc.freeze()
                 over = [trial for trial in ledger.trials if trial.ending]
                 folder = search_folder(self.places.output, ledger.label)
-                kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), over)
+                kept = KeptNetworks(folder, lambda trial: self.study.arm(trial.params), self._is_default, over)
                 hours = self.study.search.hours
                 until = None if hours is None else self.started + 3600 * hours
                 if early := Trials(self.study, ledger, self.data, self.places.output, recorder, kept, until).train():
@@ -315,6 +316,9 @@ class _Run:
             with suppress(*STORAGE_ERRORS):  # the storage may be what ended the search
                 ledger.add_seconds(time.monotonic() - self.started)
         return result
+
+    def _is_default(self, trial: Trial) -> bool:
+        return default_trial([trial], self.study.varied.known_points(), trial.strategy) is not None
 
     def _confirm(self, ledger: "Ledger", kept: "KeptNetworks") -> dict[str, Any]:
         from search.result import largest_class_warnings, summarise

@@ -44,15 +44,17 @@ def with_states(folder: Path, over: list[Trial]) -> Path:
 
 
 @given(over=trials())
-def test_the_few_best_of_each_arm_keep_them_then_the_best_and_the_confirmed(
+def test_the_default_and_the_few_best_of_each_arm_keep_them_then_the_best_and_the_confirmed(
     over: list[Trial], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = with_states(tmp_path_factory.mktemp("search"), over)
     best = [ranked([trial for trial in over if trial.strategy == arm]) for arm in ARMS]
-    kept = KeptNetworks(folder, lambda trial: trial.strategy)
+    first = {arm: next((trial.number for trial in over if trial.strategy == arm), None) for arm in ARMS}
+    defaults = {trial.number for trial in over if trial.number in first.values() and trial.ending != "failed"}
+    kept = KeptNetworks(folder, lambda trial: trial.strategy, lambda trial: trial.number in first.values())
     for trial in over:
         kept.add(trial)
-    assert left_in(folder) == {trial.number for of_arm in best for trial in of_arm[:CANDIDATES]}
+    assert left_in(folder) == {trial.number for of_arm in best for trial in of_arm[:CANDIDATES]} | defaults
     confirmed = [of_arm[-1].number for of_arm in best if 1 < len(of_arm) <= CANDIDATES]
     kept.reduce_to(confirmed)
     assert left_in(folder) == {of_arm[0].number for of_arm in best if of_arm} | set(confirmed)
@@ -62,7 +64,7 @@ def test_the_few_best_of_each_arm_keep_them_then_the_best_and_the_confirmed(
 def test_a_search_that_goes_on_knows_those_that_were_kept(tmp_path: Path) -> None:
     over = [Trial(n, {"strategy": "stepped"}, ending="ended", score=n / 10, complete=1.0) for n in range(6)]
     folder = with_states(tmp_path, over)
-    KeptNetworks(folder, lambda trial: trial.strategy, over[:5])
+    KeptNetworks(folder, lambda trial: trial.strategy, lambda _: False, over[:5])
     assert left_in(folder) == {2, 3, 4, 5}
-    KeptNetworks(folder, lambda trial: trial.strategy, over[:5]).add(over[5])
+    KeptNetworks(folder, lambda trial: trial.strategy, lambda _: False, over[:5]).add(over[5])
     assert left_in(folder) == {3, 4, 5}
