@@ -186,7 +186,7 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
 class Compared:
     """One study's methods over its splits: test accuracy, and what it is above the searched winner's, split by split.
 
-    `behind` is how far the winner is behind the best of the seven, `strongest`.
+    `behind` is how far the winner is behind the best of the seven, `strongest`, and `ahead` the opposite.
     """
 
     splits: int
@@ -198,6 +198,15 @@ class Compared:
     @property
     def behind(self) -> Estimate:
         return self.above_winner[self.strongest]
+
+    @property
+    def ahead(self) -> Estimate:
+        return replace(self.behind, mean=-self.behind.mean)
+
+    @property
+    def gain(self) -> Estimate:
+        """By how much the winner is above the defaults."""
+        return replace(self.above_winner[DEFAULTS], mean=-self.above_winner[DEFAULTS].mean)
 
 
 def compare(splits: Sequence[Mapping[str, Any]]) -> Compared:
@@ -238,7 +247,7 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=60, help="of each search (default 60)")
     parser.add_argument("--output", type=Path, default=Path("runs/accuracy"), metavar="DIR")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, but for the inputs")
     parser.add_argument("--quick", action="store_true", help="one split and 3 trials of breast cancer; nothing is kept")
     options = parser.parse_args()
     if find_spec("lassonet") is None:
@@ -257,7 +266,10 @@ def main() -> None:
             print(page(path.stem, compare(done)), flush=True)
             figures += done
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
+        for split in figures:
+            for method in split["methods"].values():
+                method.pop("inputs", None)
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

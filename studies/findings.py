@@ -9,7 +9,7 @@ fewer seeds and trials and writes its page below the output folder: it shows tha
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,12 @@ from studies.searches import (
 )
 
 TEMPLATE = "FINDINGS.md.j2"
-SPLITS, TRIALS = range(5), 40
 
 
 def gather(
     output: Path,
     sets: Mapping[str, DataSet],
     data: Mapping[str, Dataset],
-    measured: Mapping[str, Sequence[Mapping[str, Any]]],
     quick: bool,
 ) -> dict[str, Any]:
     """All numbers of the page, by the names that its template uses."""
@@ -93,18 +91,18 @@ def gather(
         "carried": evidence.carry_over(output, sets, data, 2 if quick else 16),
         "samplers": evidence.samplers(output, sampler_seeds(quick)),
         "stopping": evidence.stopping(output),
-        "accuracy": {study: accuracy.compare(splits) for study, splits in measured.items()},
+        **against_baselines(),
         "winners": {name: read_result(output, f"ranking_{name}")["winner"] for name in sets},
     }
 
 
-def against_baselines(output: Path, quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """The searched winners against inputs chosen by other methods on each split, by `benchmarks/accuracy.py`."""
-    paths, splits, trials = (accuracy.STUDIES[1:], range(1), 3) if quick else (accuracy.STUDIES, SPLITS, TRIALS)
-    return {
-        path.stem: [accuracy.measure(path, split, trials, output / f"{path.stem}-{split}") for split in splits]
-        for path in paths
-    }
+def against_baselines() -> dict[str, Any]:
+    """The searched winners against inputs chosen by other methods, as `benchmarks/accuracy.py --json` left them."""
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for split in json.loads((STUDIES / "accuracy.json").read_text()):
+        measured.setdefault(split["study"], []).append(split)
+    compared = {study: accuracy.compare(splits) for study, splits in measured.items()}
+    return {"accuracy": compared, "accuracy_trials": max(s["trials"] for of in measured.values() for s in of)}
 
 
 def _of_chain(name: str) -> str:
@@ -186,14 +184,11 @@ def main() -> None:
     sets = data_sets(output / "data", options.quick)
     searches = planned(sets, options.quick)
     run_all(searches, output, options.quick, say)
-    say("choosing inputs by other methods")
-    measured = against_baselines(output / "accuracy", options.quick)
     spent = sum(read_result(output, s.name)["seconds"] for s in searches)
-    spent += sum(split["seconds"] for splits in measured.values() for split in splits)
     gathering = time.monotonic()
     say("gathering the numbers; training the winners on each other's data")
     data = {name: load_dataset(s.source, target=s.target, folder=STUDIES) for name, s in sets.items()}
-    numbers = gather(output, sets, data, measured, options.quick)
+    numbers = gather(output, sets, data, options.quick)
     (output / "numbers.json").write_text(json.dumps(numbers, indent=1, default=_plain))
     figures = page.parent / "figures"
     draw(figures, output, numbers)
