@@ -40,8 +40,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> SmallSearch:
 
 @pytest.fixture
 def complete(searched: SmallSearch) -> Run:
-    """The run of a trial of which a seed completed."""
-    return next(r for r in searched.runs[:-1] if r.info.status == "FINISHED" and r.data.metrics["complete"] > 0)
+    """The run of a strategy's best trial, which keeps its networks, of which a seed completed."""
+    return next(r for r in searched.runs[:-1] if "best" in r.data.tags and r.data.metrics["complete"] > 0)
 
 
 Export = Callable[..., tuple[int, str]]
