@@ -68,10 +68,15 @@ def masked_logits(recorded: RecordedTrial, output: Path, replica: int) -> Tensor
 
 def raw_validation(recorded: RecordedTrial, columns: list[str]) -> np.ndarray:
     """The kept columns of the validation part as they stand in the file, (B, n) float32."""
+    return raw(recorded, columns, recorded.study.load_data().validation.x)
+
+
+def raw(recorded: RecordedTrial, columns: list[str], x_BF: Tensor) -> np.ndarray:
+    """The kept columns of standardised rows as they stand in the file, (B, n) float32."""
     data = recorded.study.load_data()
     frame = pd.read_csv(str(recorded.study.data.source))
     values = (frame[list(data.feature_names)].to_numpy(np.float64) - data.mean.numpy()) / data.scale.numpy()
-    rows = [int(np.abs(values - x).max(1).argmin()) for x in data.validation.x.numpy()]
+    rows = [int(np.abs(values - x).max(1).argmin()) for x in x_BF.numpy()]
     return frame[columns].to_numpy(np.float32)[rows]
 
 
@@ -103,8 +108,13 @@ def test_the_files_of_the_best_complete_seed_agree_with_the_masked_network(
     torch.testing.assert_close(in_torch_BC, masked_BC, atol=1e-5, rtol=1e-5)
     (in_onnx_BC,) = ReferenceEvaluator(onnx.load(out / "pruned.onnx")).run(["logits"], {"columns": raw_Bn})
     np.testing.assert_allclose(np.asarray(in_onnx_BC), masked_BC.numpy(), atol=1e-5, rtol=1e-5)
-    labels = recorded.study.load_data().validation.y
-    accuracy = float((in_torch_BC.argmax(1) == labels).double().mean())
+    run = from_checkpoint(recorded, searched.output)
+    assert run is not None
+    assert run.held_out_RB is not None
+    held_out = run.held_out_RB[replica]
+    own_rows = held_out[held_out >= 0]
+    answers = network(torch.from_numpy(raw(recorded, columns, run.data.rows.x[own_rows]))).detach().argmax(1)
+    accuracy = float((answers == run.data.rows.y[own_rows]).double().mean())
     assert accuracy == pytest.approx(trial["pruned_accuracy"]["per_seed"][replica])
     assert accuracy == pytest.approx(description["trained_by"]["validation_accuracy"])
 
