@@ -18,7 +18,7 @@ training: {epochs: 40, batch_size: 32, seeds: 2, settle_epochs: 5}
 strategies: [stepped]
 space:
   {lambda_start: {choices: [0.3, 0.5]}, growth: 1.5, step_epochs: 1, mu: one, learning_rate: 0.01,
-   pruner_learning_rate: 0.2}
+   pruner_learning_rate: 0.2, weight_decay: 0, label_smoothing: 0.1}
 search: {trials: 2, confirm_seeds: 2}
 """
 

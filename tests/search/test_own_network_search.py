@@ -32,7 +32,9 @@ data: {source: wine, keep: 4}
 network: {build: "models.py:make"}
 training: {epochs: 60, seeds: 2, settle_epochs: 4}
 strategies: [stepped]
-space: {network.width: {low: 12, high: 24}, lambda_start: {low: 0.3, high: 1}, growth: 1.3, pruner_learning_rate: 0.2}
+space:
+  {network.width: {low: 12, high: 24}, lambda_start: {low: 0.3, high: 1}, growth: 1.3, pruner_learning_rate: 0.2,
+   weight_decay: 0, label_smoothing: 0.1}
 search: {trials: 3, confirm_seeds: 2}
 """
 

@@ -16,7 +16,10 @@ STUDY: dict[str, Any] = {
     "network": {"hidden": [16]},
     "training": {"epochs": 30, "seeds": 2, "settle_epochs": 4},
     "strategies": ["stepped"],
-    "space": {"learning_rate": 0.01, "pruner_learning_rate": 0.2, "growth": {"low": 1.3, "high": 1.301}},
+    "space": {
+        **{"learning_rate": 0.01, "pruner_learning_rate": 0.2, "weight_decay": 0, "label_smoothing": 0.1},
+        "growth": {"low": 1.3, "high": 1.301},
+    },
     "search": {"trials": 30, "confirm_seeds": 2, "plateau": 4},
 }
 
