@@ -23,7 +23,9 @@ name: wine
 data: {{source: wine, keep: 4}}
 training: {{epochs: 40, seeds: 2}}
 strategies: [stepped, markov]
-space: {{growth: {{low: 1.2, high: 1.5}}, pruner_learning_rate: 0.2, learning_rate: 0.01, weight_decay: 0, label_smoothing: 0.1}}
+space:
+  {{growth: {{low: 1.2, high: 1.5}}, pruner_learning_rate: 0.2, learning_rate: 0.01, weight_decay: 0,
+   label_smoothing: 0.1}}
 search: {{trials: {TRIALS}, confirm_seeds: 3}}
 """
 
