@@ -28,6 +28,7 @@ from pruning_core.training import Training, train
 SEEDS = 8
 FEW = 60
 """Training rows of each class in generated data with few rows."""
+FEW_TELL = {"n_informative": 10, "n_redundant": 10, "n_clusters_per_class": 1}
 NOISY = {"n_informative": 20, "n_redundant": 0, "n_clusters_per_class": 2, "class_sep": 0.8, "flip_y": 0.05}
 
 
@@ -96,7 +97,7 @@ def generated(inputs: int, classes: int, seed: int, rows: int, **shape: Any) -> 
     from sklearn.datasets import make_classification
 
     train_rows, validation_rows = rows * classes, rows * classes // 4
-    shape = {"n_informative": 10, "n_redundant": 10, "n_clusters_per_class": 1} | shape
+    shape = FEW_TELL | shape
     x, y = make_classification(
         train_rows + validation_rows + 2000, inputs, n_classes=classes, random_state=seed, **shape
     )

@@ -13,6 +13,11 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import make_classification
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.recipes import FEW_TELL, NOISY
+from benchmarks.steps import SETS
+
 
 class Kind(NamedTuple):
     """Rows that are not test and that are, N, C, n, and what else scikit-learn's `make_classification` shall know."""
@@ -25,16 +30,13 @@ class Kind(NamedTuple):
     shape: dict[str, Any]
 
 
-FEW_TELL = {"n_informative": 10, "n_redundant": 10, "n_clusters_per_class": 1}
-NOISY = {"n_informative": 20, "n_redundant": 0, "n_clusters_per_class": 2, "class_sep": 0.8, "flip_y": 0.05}
-OF_TEN = {"n_informative": 6, "n_redundant": 2, "n_clusters_per_class": 3, "class_sep": 0.9, "flip_y": 0.05}
 KINDS = {
     "inputs_77": Kind(800, 3000, 77, 4, 10, FEW_TELL),
     "few_rows_77": Kind(160, 3000, 77, 4, 10, FEW_TELL),
     "noisy_500": Kind(875, 3000, 500, 2, 20, NOISY),
     "inputs_617": Kind(450, 2500, 617, 6, 16, FEW_TELL),
     "inputs_1024": Kind(225, 2500, 1024, 3, 8, FEW_TELL),
-    "rows_13000": Kind(16_000, 2600, 10, 2, 4, OF_TEN),
+    "rows_13000": Kind(16_000, 2600, 10, 2, 4, SETS["10 inputs"]),
 }
 
 

@@ -108,7 +108,7 @@ def run_study(
         if data is None:
             data = _load(study, where.output, progress)
         elif study.training.folds == AUTO:
-            study = study.model_copy(update={"training": study.training.model_copy(update={"folds": None})})
+            study = study.in_folds(None)
         study = on(study, data)
         watcher = _terminal() if progress else Watcher()
         watcher.warn(*study.warnings, *data.warnings)

@@ -278,9 +278,11 @@ class Study(Section):
 
     def with_folds(self, data: Dataset) -> "Study":
         """The same study with K, or without folds, where `training.folds` leaves that to the data."""
-        if self.training.folds != AUTO:
-            return self
-        return self.model_copy(update={"training": self.training.model_copy(update={"folds": self._auto_folds(data)})})
+        return self.in_folds(self._auto_folds(data)) if self.training.folds == AUTO else self
+
+    def in_folds(self, count: int | None) -> "Study":
+        """The same study with this `training.folds`."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"folds": count})})
 
     def _auto_folds(self, data: Dataset) -> int | None:
         if isinstance(parse_split(self.data.split), Marked | ByFiles) or len(data.validation.y) >= MANY:

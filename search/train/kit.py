@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pruning_core.data import Dataset
     from pruning_core.metrics import Metric
     from pruning_core.networks import NetworkSpec
+    from pruning_core.strategies import Strategy
     from pruning_core.training import Training
     from search.study import Study
 
@@ -60,13 +61,17 @@ def begin(config: "TrialConfig", contents: Contents, seeds: Sequence[int], devic
     return train(config, contents.data, seeds, contents.network, device, contents.metric)
 
 
-def pack(data: "Dataset", study: "Study") -> Kit:
-    """A kit for the workers of a search."""
+def users_strategies() -> "list[type[Strategy]]":
+    """The registered strategies that are not the library's own, which every worker has."""
     from pruning_core import strategies
-    from pruning_core.strategies import STRATEGIES
 
     library = f"{strategies.__name__}."
-    own = [strategy for strategy in STRATEGIES.values() if not strategy.__module__.startswith(library)]
+    return [strategy for strategy in strategies.STRATEGIES.values() if not strategy.__module__.startswith(library)]
+
+
+def pack(data: "Dataset", study: "Study") -> Kit:
+    """A kit for the workers of a search."""
+    own = users_strategies()
     modules = [sys.modules[name] for name in {strategy.__module__ for strategy in own} - {"__main__"}]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)

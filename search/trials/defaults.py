@@ -30,9 +30,10 @@ def needed(above: Mapping[str, Any] | None) -> bool:
     cannot tell apart the simplest is taken.
 
     Args:
-        above: `above_defaults` of an entry of `strategies` in `deeppp search --json`.
+        above: `above_defaults` of an entry of `strategies` in `deeppp search --json`; earlier searches went by half the
+            95 % interval, and have no standard error.
     """
-    return above is None or above["mean"] > above["standard_error"]
+    return above is None or above["mean"] > above.get("standard_error", above["half"] or 0.0)
 
 
 def verdict(strategy: str, entry: Mapping[str, Any], metric: Metric = ACCURACY) -> str:

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 import ray
 import torch
-from ray import cloudpickle
 
 from pruning_core.data import Dataset, Part
 from pruning_core.data.large import is_large
-from pruning_core.strategies import STRATEGIES
 from search.study import Study
-from search.train.kit import pack
+from search.train.kit import Kit, pack, users_strategies
 
 STUDY = Study.model_validate({"name": "s", "data": {"source": "wine", "keep": 4}})
 
@@ -41,11 +39,15 @@ def is_shared(tensor: torch.Tensor) -> bool:
 
 
 def test_strategies_of_the_library_are_the_worker_s_own_and_do_not_travel(data: Dataset, store: None) -> None:
-    known = dict(STRATEGIES)
-    kit = pack(data, STUDY)
-    assert cloudpickle.loads(kit.code)[0] == []
-    kit.open()
-    assert known == STRATEGIES, "another class would be no Swap any more"
+    def swap_is_the_library_s(kit: Kit) -> bool:
+        from pruning_core.strategies import STRATEGIES, Swap  # the worker's, not a copy of those here
+
+        kit.open()
+        return STRATEGIES["swap"] is Swap
+
+    assert users_strategies() == []
+    worker = ray.remote(swap_is_the_library_s)
+    assert ray.get(worker.remote(pack(data, STUDY))), "another class is no Swap, and its chain closes nothing"
 
 
 @pytest.mark.slow

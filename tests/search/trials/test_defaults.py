@@ -74,3 +74,4 @@ def test_the_verdict_says_whether_a_search_was_needed() -> None:
     entry["above_defaults"] = {"mean": 0.0, "half": 0.0, "standard_error": 0.0}
     assert verdict("stepped", entry).endswith("none of its 14 trials is better than its defaults.")
     assert verdict("stepped", {"trials": 14, "above_defaults": None}) == ""
+    assert not needed({"mean": 0.003, "half": 0.004}), "a search of before"
