@@ -4,7 +4,8 @@
 
 The search is the command's own; a few of its functions are wrapped in the driver process, which costs microseconds.
 It writes `parts`, the seconds of each part, and `ends`: for each trial, in the order in which they ended, the seconds
-since the command began, those that sampling had taken by then, and the driver's resident memory in bytes.
+since the command began, those that sampling had taken by then, the driver's processor time and its resident memory in
+bytes.
 """
 
 import functools
@@ -80,7 +81,7 @@ def main() -> int:
         def call(*arguments: Any, **options: Any) -> Any:
             result = function(*arguments, **options)
             moment = {"seconds": time.perf_counter() - STARTED, "sampling": seconds["sampling"]}
-            ends.append({**moment, "bytes": resident("VmRSS")})
+            ends.append({**moment, "processor": time.process_time(), "bytes": resident("VmRSS")})
             return result
 
         setattr(owner, name, call)

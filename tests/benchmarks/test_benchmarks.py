@@ -75,6 +75,6 @@ def test_every_part_of_a_search_that_is_timed_exists() -> None:
 def test_the_fourth_hundred_of_trials_costs_the_driver_what_the_second_does(tmp_path: Path) -> None:
     figures, times, recorded = search(tmp_path, TINY, 400)
     assert figures["trials"] == len(times["ends"]) == len(recorded) == 400
-    memory, seconds = ([end[name] for end in times["ends"]] for name in ("bytes", "seconds"))
+    memory, seconds = ([end[name] for end in times["ends"]] for name in ("bytes", "processor"))
     assert abs(memory[399] / memory[199] - 1) < 0.1
     assert seconds[399] - seconds[299] < 1.6 * (seconds[199] - seconds[99])
