@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install search findings findings-quick test test-pages test-cluster lint format docs notebooks clean
+.PHONY: help install search findings findings-quick test test-long test-pages test-cluster lint format docs notebooks clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,8 +33,14 @@ findings: $(INSTALLED) ## run every study in studies/ and rebuild studies/FINDIN
 findings-quick: $(INSTALLED) ## the same with few seeds and trials, in minutes; its page goes to runs/findings_quick/
 	$(BIN)/python -m studies.findings --quick
 
-test: $(INSTALLED) ## run the tests, two at a time, but for those of test-pages and test-cluster
-	$(BIN)/python -m pytest -m 'not browser and not cluster' -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+# A search of a test has one worker: each costs seconds of imports, and the tests beside it need a core too.
+ONE_WORKER := RAY_OVERRIDE_RESOURCES='{"CPU": 1}'
+
+test: $(INSTALLED) ## run the tests, two at a time, but for those of test-long, test-pages and test-cluster
+	$(ONE_WORKER) $(BIN)/python -m pytest -m 'not long and not browser and not cluster' -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+
+test-long: $(INSTALLED) ## run the tests that take minutes each: the notebooks, hundreds of trials
+	$(ONE_WORKER) $(BIN)/python -m pytest -m long -n 2 --dist loadfile --durations 0
 
 test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI in Chromium
 	$(BIN)/python -m pytest -m browser

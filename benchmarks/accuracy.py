@@ -40,8 +40,9 @@ from benchmarks.sets import KINDS, write_set
 from pruning_core.config import TrialConfig
 from pruning_core.data import DataError, Dataset
 from pruning_core.networks import GATED_MLP, NetworkSpec
+from pruning_core.selection.refit import with_inputs, without_pruning
 from pruning_core.training import train
-from search.report.baselines import by_mutual_information, by_random_forest, with_inputs
+from search.report.baselines import by_mutual_information, by_random_forest
 from search.study import StudyError, load_trial
 from search.study.sections import FIRST_FRESH_SEED
 from search.study.trying import on
@@ -110,8 +111,7 @@ def plain(columns: Sequence[int]) -> NetworkSpec:
 def refit(columns: Sequence[int], config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:
     """Trains on some of the inputs for as many epochs as are best on validation (mean over the seeds)."""
     assert data.test is not None
-    plainly = config.model_copy(update={"strategy": "fixed", "settle_epochs": config.epochs})
-    run = train(plainly, data.without_test(), seeds, network=plain(columns))
+    run = train(without_pruning(config.used()), data.without_test(), seeds, network=plain(columns))
     best: dict[str, Any] = {"validation": -1.0}
     for record in run:
         validation = float(record.full_accuracy.mean())

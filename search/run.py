@@ -322,7 +322,8 @@ class _Run:
 
     def _confirm(self, ledger: "Ledger", kept: "KeptNetworks") -> dict[str, Any]:
         from search.result import largest_class_warnings, summarise
-        from search.train.confirmation import confirm
+        from search.train.confirmation import confirm, winner
+        from search.train.refit import refitted
         from search.trials.checkpoint import search_folder
         from search.trials.network import WINNER, write_network
 
@@ -331,6 +332,11 @@ class _Run:
             keep: confirm(self.study.at(keep), [trial for trial in trials if trial.has(keep)], self.data, self.watcher)
             for keep in keeps
         }
+        for keep, of_n in confirmed.items():
+            if name := winner(of_n):
+                of_n[name] = replace(
+                    of_n[name], refit=refitted(self.study.at(keep), of_n[name], self.data, self.watcher)
+                )
         selections = {
             keep: found for keep, of_n in confirmed.items() if (found := self._selection(self.study.at(keep), of_n))
         }
@@ -338,7 +344,7 @@ class _Run:
         result = summarise(self.study, ledger, confirmed, selections, time.monotonic() - self.started)
         self.watcher.warn(*largest_class_warnings(result, self.data))
         best = confirmed[keeps[0]].get(result["winner"])
-        network = best.network if best else None
+        network = best.result().network if best else None
         if isinstance(network, str):
             self.watcher.warn(f"no pruned network of {result['winner']} is registered in MLflow: {network}")
             network = None

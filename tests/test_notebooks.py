@@ -37,7 +37,7 @@ def test_a_notebook_is_stored_with_outputs_that_tell_nothing_of_the_machine(note
     assert not re.search(r"/(home|root|tmp|work|Users)/|site-packages", notebook.read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_run_from_top_to_bottom_and_show_what_is_stored(executed: Path) -> None:
     assert [notebook.name for notebook in NOTEBOOKS] == ["search.ipynb", "training.ipynb"]
     for notebook in NOTEBOOKS:
@@ -48,7 +48,7 @@ def test_both_run_from_top_to_bottom_and_show_what_is_stored(executed: Path) -> 
         assert again == stored
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_shows_its_result(executed: Path) -> None:
     *_, result = outputs(executed / "search.ipynb")[0]
     assert "<b>cellar</b>: 16 trials" in result["data"]["text/html"]

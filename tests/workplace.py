@@ -1,6 +1,7 @@
 """A search as users run it: a process in a folder, and what Optuna, Tune and MLflow say about it."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -123,7 +124,9 @@ def finished(trials: list[FrozenTrial]) -> dict[int, FrozenTrial]:
     return {t.number: t for t in trials if t.state.is_finished()}
 
 
-def a_workplace(folder: Path) -> Workplace:
-    """One with the study of wine."""
+def a_workplace(folder: Path, empty_store: Path) -> Workplace:
+    """One with the study of wine, and MLflow's tables, which take seconds to make."""
     (folder / "wine.yaml").write_text(STUDY)
+    (folder / "runs").mkdir()
+    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
     return Workplace(folder)

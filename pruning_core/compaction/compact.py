@@ -51,6 +51,7 @@ class PrunedReplica:
         seed: that it was trained with.
         validation_accuracy, test_accuracy: under the hard mask, in [0, 1].
         validation_score: what the training measured beside accuracy, or the accuracy; NaN if that was not noted.
+        refitted: whether it was trained from the start on these inputs alone.
         inputs: the names of the n columns that it takes, in this order, standardised.
         layers: as `describe` describes them.
         tensors: of the layers, `0.weight` and so on.
@@ -63,6 +64,7 @@ class PrunedReplica:
     layers: list[dict[str, Any]]
     tensors: "dict[str, NDArray[np.float32]]"
     validation_score: float = float("nan")
+    refitted: bool = False
 
 
 @torch.no_grad()

@@ -249,9 +249,12 @@ def scores(entry: Mapping[str, Any], metric: str) -> dict[str, float | None]:
         metric: the name of what the search maximises.
     """
     found: dict[str, float | None] = {}
-    for part, prefix in (("test", "test"), ("validation", "confirmed_validation")):
+    parts = [(entry, "test", "test"), (entry, "validation", "confirmed_validation")]
+    if refit := entry.get("refit"):
+        parts += [(refit, "test", "refit_test"), (refit, "validation", "refit_validation")]
+    for scored, part, prefix in parts:
         for name in (metric, *METRICS):
-            values = entry.get(part if name == metric else f"{part}_{name}")
+            values = scored.get(part if name == metric else f"{part}_{name}")
             if values or name == metric:
                 found[f"{prefix}_{name}"] = number(values, "mean")
                 found[f"{prefix}_{name}_std"] = number(values, "std")

@@ -256,7 +256,7 @@ class Tracking:
 
     def log_model(
         self, number: int, network: PrunedReplica, data: Dataset, impute: str | None
-    ) -> dict[str, str | int | float]:
+    ) -> dict[str, str | int | float | bool]:
         """Registers a trial's pruned network as a model, under the study's name.
 
         It belongs to the run of the trial, whose parameters made it, and the parent run shows it too.
@@ -284,6 +284,7 @@ class Tracking:
             "uri": address,
             "trial": number,
             "seed": network.seed,
+            "refitted": network.refitted,
             "validation_accuracy": network.validation_accuracy,
             "test_accuracy": network.test_accuracy,
         }

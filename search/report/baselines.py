@@ -6,20 +6,19 @@ rows count by the weights that they have in training.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, Part
 from pruning_core.metrics import ACCURACY, Metric
 from pruning_core.network_check import check_network
 from pruning_core.networks import GATED_MLP, NetworkSpec
-from pruning_core.pruner import Pruner
+from pruning_core.selection.refit import with_inputs, without_pruning
 from pruning_core.training import train
 from search.trials.result import SIGNAL_EFFICIENCIES
 
@@ -63,29 +62,6 @@ def mistakes_of(
     return run.mistakes(sampled_test(data)).numpy()
 
 
-def with_inputs(columns: Sequence[int], network: NetworkSpec, on_inputs: str | None = "pruner") -> NetworkSpec:
-    """The same network with all gates at exactly 1, but for those of other inputs than `columns`, at exactly 0.
-
-    Args:
-        columns: indices of inputs.
-        network: how it is built.
-        on_inputs: the path of its pruner on the inputs, `pruner` in the built-in MLP; None where it has none, and sees
-            all inputs.
-    """
-
-    def build(config: TrialConfig, features: int, classes: int) -> nn.Module:
-        made = network.build(config, features, classes)
-        with torch.no_grad():
-            for path, module in made.named_modules():
-                if isinstance(module, Pruner):
-                    module.weight.fill_(-torch.inf if path == on_inputs else torch.inf)
-                    if path == on_inputs:
-                        module.weight[list(columns)] = torch.inf
-        return made
-
-    return replace(network, build=build)
-
-
 def fit(
     columns: Sequence[int],
     winner: Mapping[str, Any],
@@ -105,7 +81,7 @@ def fit(
         metric: what the study maximises.
     """
     assert data.test is not None
-    config = TrialConfig(**{**winner, "strategy": "fixed", "settle_epochs": winner["epochs"]})
+    config = without_pruning(winner)
     on_inputs = check_network(network, config, data).on_inputs
     some = with_inputs(columns, network, on_inputs.path if on_inputs else None)
     run = train(config, data.without_test(), seeds, some, metric=metric)

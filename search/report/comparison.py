@@ -21,7 +21,7 @@ from search.report.search_record import SearchRecord
 from search.study import Study
 from search.trials.estimate import count, estimate, gap, listing, paired, points
 
-COLOURS = {"full": "#222222", "retrained": "#7A7A7A", "mutual information": "#A6761D", "random forest": "#7570B3"}
+COLOURS = {"full": "#222222", "refitted": "#7A7A7A", "mutual information": "#A6761D", "random forest": "#7570B3"}
 Networks = Mapping[str, Comparison]
 
 
@@ -29,27 +29,25 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     """Trains the networks that stand beside the winner: with all inputs, with the winner's, and with two rankings'.
 
     Of a network that drops no input there is the first one only. Gates behind hidden layers and on channels are open.
-    They have the winner's network, training and confirmation seeds, and train as long as it did on average.
+    They have the winner's network, training and confirmation seeds, and train for all epochs, as its refit does.
     """
     best = search.result["strategies"][search.result["winner"]]
     study = Study.model_validate(search.study)
     network, metric = study.network.spec, study.metric(data)
-    keep, config, epoch = len(best["selected"]), best["config"], best["completion_epoch"]["mean"]
+    keep, config = len(best["selected"]), best["config"]
     torch.set_num_threads(max(1, int(search.study["resources"]["cpu"])))
     choices: dict[str, Sequence[int]] = {"full": range(len(data.feature_names))}
     if keep:
         say("ranking the inputs by mutual information and by a random forest")
-        choices["retrained"] = [data.feature_names.index(name) for name in best["selected"]]
+        choices["refitted"] = [data.feature_names.index(name) for name in best["selected"]]
         choices["mutual information"] = by_mutual_information(data, keep)
         choices["random forest"] = by_random_forest(data, keep)
-    complete = best["outcome"]["complete"] == 1
-    epochs = min(round(epoch) + config["settle_epochs"], config["epochs"]) if complete else config["epochs"]
     seeds = study.search.fresh_seeds[: len(best["test"]["per_seed"])]
     networks = {}
     for name, columns in choices.items():
         inputs = f"{len(columns)} inputs ({name})"
-        say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(epochs, 'epoch')}")
-        networks[name] = fit(columns, {**config, "epochs": epochs}, data, seeds, network, metric)
+        say(f"training for comparison: {inputs}, {count(len(seeds), 'seed')}, {count(config['epochs'], 'epoch')}")
+        networks[name] = fit(columns, config, data, seeds, network, metric)
     return networks
 
 
@@ -66,7 +64,7 @@ def _label(name: str, network: Comparison, best: str) -> str:
     inputs = len(network.inputs)
     return {
         "full": f"all {inputs} inputs",
-        "retrained": f"{inputs} most kept by {best}, retrained",
+        "refitted": f"{inputs} most kept by {best}, refitted",
     }.get(name, f"{inputs} by {name}")
 
 
@@ -75,10 +73,10 @@ def summary(search: SearchRecord, networks: Networks) -> list[str]:
     if not networks:
         return []
     reached = {name: estimate(network.test, search.metric).short for name, network in networks.items()}
-    if "retrained" not in networks:
+    if "refitted" not in networks:
         return [f"Without pruning, the same network reaches {reached['full']} on the test part."]
     rankings = [f"{reached[name]} by {name}" for name in ("mutual information", "random forest")]
-    keep = len(networks["retrained"].inputs)
+    keep = len(networks["refitted"].inputs)
     return [
         f"Without pruning, the same network reaches {reached['full']} on the test part; with {keep} inputs "
         f"chosen beforehand, {listing(rankings)}."
@@ -138,14 +136,16 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
 
 def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, data: Dataset | None) -> str:
     """Which of the winner's networks is registered, and how accurate that one is."""
-    winners = entry["test" if metric == ACCURACY else "test_accuracy"]["per_seed"]
+    refitted = model.get("refitted", False)
+    scored, whose = (entry["refit"], "the refitted one") if refitted else (entry, "that")
+    winners = scored["test" if metric == ACCURACY else "test_accuracy"]["per_seed"]
     accuracy, test = model["test_accuracy"], data.test if data else None
     rows = len(test.y) if test and test.weight is None else None
     right = f"{points(accuracy)} % of the test {'rows' if rows else 'part'}" + (
         f" ({round(accuracy * rows):,} of {rows:,})" if rows else ""
     )
     return (
-        f"MLflow has one of these networks as the model {model['uri']}: that of seed {model['seed']}, which of the "
+        f"MLflow has one of these networks as the model {model['uri']}: {whose} of seed {model['seed']}, which of the "
         f"complete seeds is best on the validation part (accuracy {points(model['validation_accuracy'])} %). It is "
         f"right for {right}; the mean accuracy over {count(len(winners), 'seed')} is "
         f"{estimate(winners).short}. It takes the columns as they are in the data and gives class labels."
@@ -154,17 +154,17 @@ def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, d
 
 def _verdict(best: str, winners: Sequence[float], networks: Networks, metric: Metric) -> str:
     full = networks["full"]
-    if "retrained" not in networks:
+    if "refitted" not in networks:
         return (
             f"With all gates open the same network reaches {estimate(full.test, metric)}; pruned by {best}, without "
             f"any retraining, it is {gap(paired(full.test, winners, metric))}."
         )
-    retrained = networks["retrained"]
+    refitted = networks["refitted"]
     sentences = [
         f"With all {len(full.inputs)} inputs the same network reaches {estimate(full.test, metric)}; pruned by {best} "
-        f"to {len(retrained.inputs)}, without any retraining, it is {gap(paired(full.test, winners, metric))}.",
+        f"to {len(refitted.inputs)}, without any retraining, it is {gap(paired(full.test, winners, metric))}.",
         f"Trained from the start on those inputs alone that {best} keeps most often, it reaches "
-        f"{estimate(retrained.test, metric).short}.",
+        f"{estimate(refitted.test, metric).short}.",
     ]
     for name in ("mutual information", "random forest"):
         other = networks[name]
@@ -191,5 +191,5 @@ def _caption(seeds: int, networks: Networks, data: Dataset | None, metric: Metri
         )
     return (
         f"{shown} The dashed line is the full network. The networks in the lower group see their inputs from the start "
-        f"and train as long as the winner did, from the same initial weights in the same batches.{sampling}"
+        f"and train for all epochs, from the same initial weights in the same batches.{sampling}"
     )

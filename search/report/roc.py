@@ -13,7 +13,7 @@ from search.report.comparison import COLOURS, Networks
 from search.report.search_record import SearchRecord
 
 SHOWN = (0.3, 0.5, 0.7, 0.9)
-LABELS = {"full": "all inputs", "retrained": "the same inputs, retrained"}
+LABELS = {"full": "all inputs", "refitted": "the same inputs, refitted"}
 
 
 def section(search: SearchRecord, networks: Networks, data: Dataset, folder: Path) -> Section:

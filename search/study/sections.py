@@ -25,7 +25,8 @@ from search.study.section import Section, as_in_trial
 
 T = TypeVar("T")
 AUTO: Literal["auto"] = "auto"
-AUTO_FOLDS = 4
+AUTO_FOLDS = (8, 4)
+"""So many folds by default, or so many where a class is too small for the first."""
 MANY = 10_000
 """So many rows that validate speak for themselves: half a point of accuracy is then more than their noise."""
 AS_THEY_ARE = "none"
@@ -192,8 +193,9 @@ class Training(Section):
     seeds: int = as_in_trial("seeds")
     folds: int | Literal["auto"] | None = Field(
         AUTO,
-        description=f"K folds of all rows but the test part, of which each seed holds out its own; auto: {AUTO_FOLDS}, "
-        f"unless {MANY:,} rows validate, data.split says which do, or a class is too small; null: what split says",
+        description="K folds of all rows but the test part, of which each seed holds out its own; auto: "
+        f"{' or '.join(map(str, AUTO_FOLDS))}, as the smallest class allows, unless {MANY:,} rows validate or "
+        "data.split says which do; null: what split says",
     )
     settle_epochs: int = as_in_trial("settle_epochs")
     tolerance: float = as_in_trial("tolerance")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -287,11 +288,11 @@ class Study(Section):
     def _auto_folds(self, data: Dataset) -> int | None:
         if isinstance(parse_split(self.data.split), Marked | ByFiles) or len(data.validation.y) >= MANY:
             return None
-        try:
-            self._check_folds(AUTO_FOLDS, data)
-        except DataError:
-            return None
-        return AUTO_FOLDS
+        for count in AUTO_FOLDS:
+            with suppress(DataError):
+                self._check_folds(count, data)
+                return count
+        return None
 
     def rows_of(self, data: Dataset) -> str:
         """How many rows there are for what, in words."""

@@ -17,7 +17,7 @@ from search.terminal.screen import console, metric_of, percent, plain_table, war
 from search.trials.defaults import verdict
 from search.trials.enough import Curve, sentence
 from search.trials.overview import Overview
-from search.trials.result import at, by_keep
+from search.trials.result import at, by_keep, refit_sentence
 from search.trials.trial import Trial, fitting, schedule
 from search.trials.watcher import Watcher
 
@@ -224,6 +224,8 @@ def _show_winner(name: str, entry: Mapping[str, Any], where: str, metric: Metric
         console.print(f"[bold]{name}[/] wins{where}{keeps}")
         if said := verdict(name, entry, metric):
             console.print(said, markup=False)
+        if said := refit_sentence(entry, metric):
+            console.print(said, markup=False)
         return
     others = ", ".join(
         f"{percent(share)} {what}" for what, share in entry["outcome"].items() if what != "complete" and share
@@ -284,7 +286,8 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
         whose = f"the pruned network of {result['winner']}{at(next(iter(each)))}" if n else "its pruned network"
         console.print(
             f"{whose} as an MLflow model:  [bold]{model['uri']}[/]  "
-            f"(seed {model['seed']}, test accuracy {percent(model['test_accuracy'])})"
+            f"(seed {model['seed']}, {'refitted, ' * model.get('refitted', False)}"
+            f"test accuracy {percent(model['test_accuracy'])})"
         )
     options = stored.options
     ui = f"deeppp ui{options['--output']}{options['--tracking-uri']}"

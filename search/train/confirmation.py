@@ -22,6 +22,7 @@ from search.study.objectives import metric_name
 from search.study.sections import Resources
 from search.train.devices import device_of
 from search.train.kit import Contents, Kit, begin, pack
+from search.train.pieces import cut, results_of, seeds_per_task
 from search.train.resources import slots
 from search.trials.defaults import default_trial, needed
 from search.trials.estimate import estimate, standard_error
@@ -30,8 +31,6 @@ from search.trials.ranking import Merit, merit, ranked
 from search.trials.result import SIGNAL_EFFICIENCIES
 from search.trials.trial import Trial
 from search.trials.watcher import Watcher
-
-FEWEST_SEEDS = 8
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Confirmed:
     of two classes. `network` is that of the complete seed with the best value on validation, or why there is
     none; the test part has no say in it. `above_defaults` is by how much the best of its strategy's trials is above the
     strategy's defaults on validation: the mean of the difference seed by seed, half its 95 % interval and its standard
-    error; None where the defaults were not tried.
+    error; None where the defaults were not tried. `refit` is the winner's network trained from the start on `kept`.
     """
 
     trial: Trial
@@ -62,6 +61,7 @@ class Confirmed:
     replica_epochs: int
     network: PrunedReplica | str
     above_defaults: dict[str, float | None] | None = None
+    refit: "Confirmed | None" = None
 
     def merit(self) -> Merit:
         """How good it is: completion with fresh seeds first, then validation; never test."""
@@ -71,14 +71,18 @@ class Confirmed:
         """The n units that most of the seeds keep, most frequent first."""
         return kept_most(self.selected, len(self.selected[0]))
 
+    def result(self) -> "Confirmed":
+        """Of the network that learnt while gates closed and the refitted one, the better on validation; never test."""
+        better = self.refit and np.mean(self.refit.validation) >= np.mean(self.validation)
+        return self.refit if self.refit and better else self
+
     def as_json(self) -> dict[str, Any]:
         """The confirmation's part of a strategy's entry in `deeppp search --json`."""
         return {
             "config": self.config,
             "trial": self.trial.number,
-            "validation": summary(self.validation),
-            "test": summary(self.test),
-            **{name: summary(values) for name, values in self.beside.items()},
+            **self._scores(),
+            **({"refit": self.refit._scores()} if self.refit else {}),
             "outcome": self.outcome,
             "completion_epoch": _epochs(self.completion_epochs),
             "selected": self.kept(),
@@ -86,6 +90,13 @@ class Confirmed:
             "above_defaults": self.above_defaults,
             **({"pruners": self.pruners} if self.pruners else {}),
             **({"roc": self._roc()} if self.roc else {}),
+        }
+
+    def _scores(self) -> dict[str, Any]:
+        return {
+            "validation": summary(self.validation),
+            "test": summary(self.test),
+            **{name: summary(values) for name, values in self.beside.items()},
         }
 
     def _roc(self) -> dict[str, list[float]]:
@@ -186,8 +197,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = study.search.fresh_seeds
     attempted = [trial for best in chosen.values() for trial in best]
-    size = seeds_per_task(len(seeds), len(attempted), slots(study.resources))
-    pieces = [list(seeds[i : i + size]) for i in range(0, len(seeds), size)]
+    pieces = cut(seeds, seeds_per_task(len(seeds), len(attempted), slots(study.resources)))
     # The longest first: the shortest ones then even out when the workers come to their end.
     tasks = {
         trial.number: [
@@ -195,15 +205,11 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
         ]
         for trial in sorted(attempted, key=lambda trial: -trial.epochs_run)
     }
-    waiting = [piece for pieces_of_trial in tasks.values() for piece in pieces_of_trial]
-    watcher.confirming(len(waiting))
-    while waiting:
-        _, waiting = ray.wait(waiting)
-        watcher.confirmed()
+    results_of([piece for pieces_of_trial in tasks.values() for piece in pieces_of_trial], watcher)
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
         parts = {trial.number: ray.get(tasks[trial.number]) for trial in best}
-        attempts = [_join(trial, parts[trial.number], metric_name(study.search.score), data) for trial in best]
+        attempts = [joined(trial, parts[trial.number], metric_name(study.search.score), data) for trial in best]
         if attempts:
             taken = best_or_defaults(attempts, defaults[strategy])
             confirmed[strategy] = replace(taken, replica_epochs=sum(attempt.replica_epochs for attempt in attempts))
@@ -228,21 +234,8 @@ def best_or_defaults(attempts: Sequence[Confirmed], defaults: Trial | None) -> C
     return replace(plain if level else best, above_defaults=above)
 
 
-def seeds_per_task(seeds: int, trials: int, slots: int, fewest: int = FEWEST_SEEDS) -> int:
-    """How many seeds train together: all of a trial if every worker then has two tasks or more, else fewer.
-
-    The more train together, the quicker is each of them.
-
-    >>> seeds_per_task(seeds=16, trials=9, slots=2), seeds_per_task(seeds=16, trials=3, slots=2)
-    (16, 8)
-    """
-    size = seeds
-    while size > fewest and trials * -(-seeds // size) < 2 * slots:
-        size = -(-size // 2)
-    return size
-
-
-def _join(trial: Trial, parts: list[dict[str, Any]], metric: str, data: Dataset) -> Confirmed:
+def joined(trial: Trial, parts: list[dict[str, Any]], metric: str, data: Dataset) -> Confirmed:
+    """A trial with what `train_afresh` returned of its pieces, in the order of the seeds."""
     weights = [len(part["seeds"]) for part in parts]
 
     def all_of(read: Any) -> list[Any]:

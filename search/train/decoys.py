@@ -13,9 +13,9 @@ from pruning_core.data import Dataset
 from pruning_core.selection import kept_beside, kept_matrix, with_decoys
 from search.study import Study
 from search.study.sections import Resources
-from search.train.confirmation import seeds_per_task
 from search.train.devices import device_of
 from search.train.kit import Kit, begin, pack
+from search.train.pieces import cut, results_of, seeds_per_task
 from search.train.resources import slots
 from search.trials.watcher import Watcher
 
@@ -36,13 +36,8 @@ def kept_beside_decoys(study: Study, config: dict[str, Any], data: Dataset, watc
     task = ray.remote(_kept_by).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     seeds = study.search.fresh_seeds[:SEEDS]
     size = seeds_per_task(len(seeds), 1, slots(study.resources), fewest=2)
-    pieces = [task.remote(config, kit, list(seeds[i : i + size]), study.resources) for i in range(0, len(seeds), size)]
-    watcher.confirming(len(pieces))
-    waiting = pieces
-    while waiting:
-        _, waiting = ray.wait(waiting)
-        watcher.confirmed()
-    selected = [names for piece in ray.get(pieces) for names in piece]
+    tasks = [task.remote(config, kit, piece, study.resources) for piece in cut(seeds, size)]
+    selected = [names for piece in results_of(tasks, watcher) for names in piece]
     return kept_beside(kept_matrix(selected, beside.feature_names), study.search.decoys)
 
 

@@ -14,9 +14,9 @@ from search.propose.optimiser import drawn
 from search.study import Study
 from search.study.costs import costs_of
 from search.study.sections import Resources
-from search.train.confirmation import seeds_per_task
 from search.train.devices import device_of
 from search.train.kit import Kit, begin, pack
+from search.train.pieces import seeds_per_task
 from search.train.resources import slots
 from search.trials.enough import CONFIGURATIONS, Curve, Hyperparameters, Measured, find
 from search.trials.watcher import Watcher

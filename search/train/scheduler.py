@@ -5,7 +5,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from search.study import Study
 from search.study.early_stopping import STOPPING_RULES
-from search.train.private import LetsWorkersStart
+from search.train.private_tune import LetsWorkersStart
 
 
 def make_scheduler(study: Study) -> TrialScheduler:

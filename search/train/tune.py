@@ -26,7 +26,7 @@ from search.study import Study
 from search.study.early_stopping import STOPPING_RULES
 from search.train.engine import trials_together
 from search.train.kit import Kit, pack
-from search.train.private import forget_reports
+from search.train.private_tune import forget_reports
 from search.train.resources import slots
 from search.train.scheduler import make_scheduler
 from search.train.shared_engine import stop_engines

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from pruning_core.metrics import Metric
 from search.trials.trial import SearchEnding
 
 RESULT = "search.json"
@@ -50,3 +51,15 @@ def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
     except (OSError, ValueError):
         return {}, "interrupted"
     return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])
+
+
+def refit_sentence(entry: Mapping[str, Any], metric: Metric) -> str:
+    """How the winner's network does if it is trained from the start on its inputs alone; "" where it was not.
+
+    Args:
+        entry: of `strategies` in `deeppp search --json`.
+    """
+    if not (refit := entry.get("refit")):
+        return ""
+    test, validation = (metric.text(refit[part]["mean"], refit[part]["std"]) for part in ("test", "validation"))
+    return f"Trained from the start on these alone (refit) it reaches {test} on test, {validation} on validation."

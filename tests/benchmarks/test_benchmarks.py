@@ -71,7 +71,7 @@ def test_every_part_of_a_search_that_is_timed_exists() -> None:
             assert callable(getattr(owner, name, None)), f"{part}: {name}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_fourth_hundred_of_trials_costs_the_driver_what_the_second_does(tmp_path: Path) -> None:
     figures, times, recorded = search(tmp_path, TINY, 400)
     assert figures["trials"] == len(times["ends"]) == len(recorded) == 400

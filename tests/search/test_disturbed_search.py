@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return a_workplace(tmp_path)
+def workplace(tmp_path: Path, empty_store: Path) -> Workplace:
+    return a_workplace(tmp_path, empty_store)
 
 
 def garble_tunes_files(folder: Path) -> None:

@@ -22,7 +22,14 @@ search: {{trials: 6, sampler: grid, confirm_seeds: 1}}
 """
 
 
-@pytest.mark.parametrize("rule", [name for name, rule in STOPPING_RULES.items() if rule.ray])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(name, marks=() if name == "asha" else pytest.mark.long)
+        for name, rule in STOPPING_RULES.items()
+        if rule.ray
+    ],
+)
 def test_the_worse_of_six_trials_are_stopped_and_the_search_ends_well(rule: str, tmp_path: Path) -> None:
     (tmp_path / "wine.yaml").write_text(STUDY)
     workplace = Workplace(tmp_path)

@@ -40,7 +40,7 @@ def messages(client: Any, code: str, until: str = "") -> list[tuple[str, Any]]:
             return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_is_seen_interrupted_and_gone_on_with(kernel: tuple[Any, Any], tmp_path: Path) -> None:
     manager, client = kernel
     output = str(tmp_path / "runs")

@@ -32,7 +32,6 @@ training: {epochs: 30, batch_size: 64, seeds: 2, settle_epochs: 3, folds: 4}
 strategies: [stepped]
 space: {growth: 2, step_epochs: 1, mu: one, lambda_start: {choices: [0.1, 1.0]}}
 search: {trials: 2, confirm_seeds: 2, objective: pruned_auc, sampler: random, decoys: 2}
-resources: {cpu: 2}
 """
 
 

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return a_workplace(tmp_path)
+def workplace(tmp_path: Path, empty_store: Path) -> Workplace:
+    return a_workplace(tmp_path, empty_store)
 
 
 def test_a_search_from_start_to_end_and_beyond(workplace: Workplace) -> None:

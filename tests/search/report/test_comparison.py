@@ -74,8 +74,8 @@ def test_comparisons_have_the_seeds_of_the_confirmation(tmp_path: Path) -> None:
     search = read_search("made", Stored(tmp_path))
     said: list[str] = []
     networks = compare(search, study().load_data(), said.append)
-    assert list(networks) == ["full", "retrained", "mutual information", "random forest"]
+    assert list(networks) == ["full", "refitted", "mutual information", "random forest"]
     assert all(len(network.test) == CONFIRM_SEEDS for network in networks.values())
     assert len(networks["full"].inputs) == 13
-    assert set(networks["retrained"].inputs) == set(search.result["strategies"]["stepped"]["selected"])
+    assert set(networks["refitted"].inputs) == set(search.result["strategies"]["stepped"]["selected"])
     assert len(said) == 5

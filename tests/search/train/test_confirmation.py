@@ -1,10 +1,8 @@
-"""How the confirmation shares its work out, and whose network it keeps."""
+"""Whose network the confirmation keeps."""
 
 from typing import Any
 
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from quick_runs import HiddenPruner, start
 from torch import Tensor, nn
 
@@ -12,18 +10,8 @@ from pruning_core.compaction import PrunedReplica
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.pruner import Pruner
-from search.train.confirmation import FEWEST_SEEDS, best_network, candidates, seeds_per_task
+from search.train.confirmation import best_network, candidates
 from search.trials.trial import Trial
-
-
-@given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 64))
-def test_workers_have_two_tasks_each_or_tasks_are_as_small_as_they_get(seeds: int, trials: int, slots: int) -> None:
-    size = seeds_per_task(seeds, trials, slots)
-    tasks = trials * -(-seeds // size)
-    assert 1 <= size <= seeds
-    assert tasks >= 2 * slots or size <= FEWEST_SEEDS
-    if size < seeds:
-        assert trials * -(-seeds // min(seeds, 2 * size)) < 2 * slots
 
 
 def test_of_the_complete_seeds_the_best_on_validation_is_published(data: Dataset) -> None:

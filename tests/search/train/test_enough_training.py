@@ -35,12 +35,13 @@ def some_data(of_a_class: int) -> Dataset:
 @pytest.mark.parametrize(
     ("sections", "rows", "folds"),
     [
-        ({}, 40, AUTO_FOLDS),
+        ({}, 40, AUTO_FOLDS[0]),
+        ({}, 5, AUTO_FOLDS[1]),
         ({"training": {"folds": 6}}, 40, 6),
         ({"data": {"split": {"column": "part"}}}, 40, None),
         ({}, 2, None),
     ],
-    ids=["left open", "given", "marked rows", "too few rows"],
+    ids=["left open", "a small class", "given", "marked rows", "too few rows"],
 )
 def test_the_curve_is_in_folds_where_the_split_and_the_rows_allow_it(
     sections: dict[str, Any], rows: int, folds: int | None

@@ -78,5 +78,5 @@ def test_once_the_hours_are_used_up_no_trial_begins_any_more() -> None:
     assert not pace.may_begin(running=0)
 
 
-def test_the_confirmation_grows_with_the_trials_up_to_three_of_each_arm() -> None:
-    assert [confirmation_trials(n, arms=2, seeds=8, fresh_seeds=16) for n in (1, 6, 60)] == [2, 12, 12]
+def test_the_confirmation_grows_with_the_trials_up_to_three_of_each_arm_and_its_default() -> None:
+    assert [confirmation_trials(n, arms=2, seeds=8, fresh_seeds=16) for n in (1, 8, 60)] == [8, 22, 22]
