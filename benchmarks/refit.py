@@ -1,0 +1,87 @@
+"""What folds and a refit gain: test accuracy of the default recipe, as it is and trained again on a choice of inputs.
+
+    python benchmarks/refit.py [SET ...] [--splits 0 1] [--folds 0 4 8]
+
+Sixteen replicas train by the defaults, without folds (0) or in K of them. Prints, in per cent on test, means over the
+splits: the networks that learnt while gates closed (pruned); each replica trained from the start on the inputs that it
+kept itself (own inputs); and all of them on the n inputs that most of them kept (refit). A SET is one of
+`benchmarks/sets.py`, digits or breast_cancer.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.sets import KINDS, write_set
+from pruning_core.config import TrialConfig
+from pruning_core.data import Dataset
+from pruning_core.networks import GATED_MLP
+from pruning_core.progress import kept_most
+from pruning_core.selection.refit import with_inputs, without_pruning
+from pruning_core.training import Training, train
+from search.study import load_trial
+
+HERE = Path(__file__).parent
+SEEDS = range(16)
+SETS = ("digits", "breast_cancer", "inputs_77", "few_rows_77", "noisy_500")
+
+
+def test_accuracy(run: Training, data: Dataset) -> float:
+    """Trains to the end; the mean over the replicas."""
+    for _ in run:
+        pass
+    assert data.test is not None
+    return float(np.mean(run.accuracy(data.test)))
+
+
+def on_own_inputs(config: TrialConfig, data: Dataset, selected: Sequence[Sequence[str]]) -> Training:
+    """Every replica with the inputs that it kept itself."""
+    run = train(config, data.without_test(), SEEDS)
+    with torch.no_grad():
+        for gates_N, names in zip(run.replicas.pruner_weights[0], selected, strict=True):
+            gates_N.fill_(-torch.inf)
+            gates_N[[data.feature_names.index(name) for name in names]] = torch.inf
+    return run
+
+
+def measure(config: TrialConfig, data: Dataset) -> tuple[float, float, float]:
+    """Test accuracy of the pruned networks, with their own inputs once more, and refitted."""
+    run = train(config, data.without_test(), SEEDS)
+    pruned, selected = test_accuracy(run, data), run.selected()
+    again = without_pruning(config.used())
+    columns = [data.feature_names.index(name) for name in kept_most(selected, len(selected[0]))]
+    refit = train(again, data.without_test(), SEEDS, with_inputs(columns, GATED_MLP))
+    return pruned, test_accuracy(on_own_inputs(again, data, selected), data), test_accuracy(refit, data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", default=SETS, metavar="SET")
+    parser.add_argument("--splits", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 4, 8])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| data | folds | pruned | own inputs | refit |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.sets:
+            path = write_set(name, Path(folder)) if name in KINDS else HERE / f"{name}.yaml"
+            for folds in options.folds:
+                found: list[Any] = []
+                for split in options.splits:
+                    study, config = load_trial(path, [f"data.split_seed={split}"])
+                    found.append(measure(config.model_copy(update={"folds": folds or None}), study.load_data()))
+                pruned, own, refit = 100 * np.mean(found, axis=0)
+                print(f"| {name} | {folds or '–'} | {pruned:.1f} | {own:.1f} | {refit:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
