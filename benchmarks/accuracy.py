@@ -157,11 +157,11 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
     torch.set_num_threads(study.resources.threads)
     refitted = best.get("refit", best)
-    result = refitted if refitted["validation"]["mean"] >= best["validation"]["mean"] else best
+    registered = refitted if refitted["validation"]["mean"] >= best["validation"]["mean"] else best
     searched = {"inputs": best["selected"], "complete": best["outcome"]["complete"], "strategy": found["winner"]}
     methods: dict[str, dict[str, Any]] = {
         method: {"validation": network["validation"]["mean"], "test": network["test"]["mean"], **searched}
-        for method, network in ((WINNER, result), (PRUNED, best))
+        for method, network in ((WINNER, registered), (PRUNED, best))
     }
     for method in METHODS[2:]:
         say(method)
