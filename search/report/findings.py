@@ -17,6 +17,7 @@ from pruning_core.metrics import ACCURACY, Metric
 from search.report.search_record import SearchRecord
 from search.trials.defaults import verdict
 from search.trials.estimate import count, estimate, gap, listing, paired
+from search.trials.result import refit_sentence
 from search.trials.trial import LoggedTrial
 
 FEWEST_FOR_A_RULE = 5
@@ -61,7 +62,8 @@ def opening(search: SearchRecord, inputs: int | None = None) -> list[str]:
         )
     else:
         sentences.append(_victory(best, confirmed[best], len(strategies), search.metric))
-        sentences += filter(None, [verdict(best, confirmed[best], search.metric)])
+        said = [verdict(best, confirmed[best], search.metric), refit_sentence(confirmed[best], search.metric)]
+        sentences += filter(None, said)
     sentences.append(_completions(search))
     ranked = [s for s in strategies if s in confirmed and s != best]
     if best is not None and ranked:
