@@ -322,7 +322,7 @@ class _Run:
 
     def _confirm(self, ledger: "Ledger", kept: "KeptNetworks") -> dict[str, Any]:
         from search.result import largest_class_warnings, summarise
-        from search.train.confirmation import confirm, winner
+        from search.train.confirmation import confirm
         from search.train.refit import refitted
         from search.trials.checkpoint import search_folder
         from search.trials.network import WINNER, write_network
@@ -332,11 +332,9 @@ class _Run:
             keep: confirm(self.study.at(keep), [trial for trial in trials if trial.has(keep)], self.data, self.watcher)
             for keep in keeps
         }
-        for keep, of_n in confirmed.items():
-            if name := winner(of_n):
-                of_n[name] = replace(
-                    of_n[name], refit=refitted(self.study.at(keep), of_n[name], self.data, self.watcher)
-                )
+        confirmed = {
+            keep: refitted(self.study.at(keep), of_n, self.data, self.watcher) for keep, of_n in confirmed.items()
+        }
         selections = {
             keep: found for keep, of_n in confirmed.items() if (found := self._selection(self.study.at(keep), of_n))
         }

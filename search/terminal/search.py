@@ -265,7 +265,7 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
     console.print(table)
     console.print(
         f"  validation and test ({metric.label}), complete and epoch: {study.search.confirm_seeds} fresh seeds, "
-        "mean ± std; the test part was read for these trials only\n",
+        "mean ± std; the test part was read for these trials only;\n  the best on validation wins, refitted or not\n",
         style="dim",
     )
     for keep, part in each.items():

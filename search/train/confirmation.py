@@ -45,7 +45,7 @@ class Confirmed:
     of two classes. `network` is that of the complete seed with the best value on validation, or why there is
     none; the test part has no say in it. `above_defaults` is by how much the best of its strategy's trials is above the
     strategy's defaults on validation: the mean of the difference seed by seed, half its 95 % interval and its standard
-    error; None where the defaults were not tried. `refit` is the winner's network trained from the start on `kept`.
+    error; None where the defaults were not tried. `refit` is its network trained from the start on `kept`.
     """
 
     trial: Trial
@@ -299,5 +299,5 @@ def _best(found: Sequence[PrunedReplica | str]) -> PrunedReplica | str:
 
 
 def winner(confirmed: Mapping[str, Confirmed]) -> str | None:
-    """The strategy that completes with every fresh seed and is best on validation (never on test)."""
-    return max(confirmed, key=lambda strategy: confirmed[strategy].merit(), default=None)
+    """The strategy that completes with every fresh seed and is best on validation, refitted or not (never on test)."""
+    return max(confirmed, key=lambda strategy: confirmed[strategy].result().merit(), default=None)

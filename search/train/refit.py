@@ -1,6 +1,6 @@
-"""The winner's network once more, trained from the start on the inputs that most of its seeds keep."""
+"""The network of each strategy once more, trained from the start on the inputs that most of its seeds keep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,29 +20,47 @@ from search.train.resources import slots
 from search.trials.watcher import Watcher
 
 
-def refitted(study: Study, winner: Confirmed, data: Dataset, watcher: Watcher) -> Confirmed | None:
-    """The winner with these inputs alone, for all of its epochs and with the seeds that confirmed it.
+def refitted(study: Study, confirmed: Mapping[str, Confirmed], data: Dataset, watcher: Watcher) -> dict[str, Confirmed]:
+    """The same with `refit`: each network with these inputs alone, for all epochs and with the seeds that confirmed it.
 
-    None where a seed did not complete, and where the network drops other units than inputs, or none: hidden units have
-    no names that seeds could agree on.
+    There is none where a seed did not complete, and where the network drops other units than inputs, or none: hidden
+    units have no names that seeds could agree on.
 
     Args:
         study: the study file.
-        winner: a configuration that was confirmed.
+        confirmed: the configuration that stands for each strategy.
         data: the data with its test part.
         watcher: is told how many pieces of training there are, and of each that is done.
     """
-    config = without_pruning(winner.config)
-    network = check_network(study.network.spec, config, data)
-    if network.on_inputs is None or len(network.pruners) > 1 or winner.outcome["complete"] < 1:
-        return None
-    columns = [data.feature_names.index(name) for name in winner.kept()]
+    complete = {strategy: best for strategy, best in confirmed.items() if best.outcome["complete"] == 1}
+    networks = {
+        strategy: check_network(study.network.spec, without_pruning(best.config), data)
+        for strategy, best in complete.items()
+    }
+    paths = {s: n.on_inputs.path for s, n in networks.items() if n.on_inputs and len(n.pruners) == 1}
+    if not paths:
+        return dict(confirmed)
     kit, seeds = pack(data, study), study.search.fresh_seeds
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
-    pieces = cut(seeds, seeds_per_task(len(seeds), 1, slots(study.resources)))
-    fixed = config.model_dump()
-    tasks = [task.remote(fixed, kit, piece, study.resources, columns, network.on_inputs.path) for piece in pieces]
-    return joined(winner.trial, results_of(tasks, watcher), metric_name(study.search.score), data)
+    pieces = cut(seeds, seeds_per_task(len(seeds), len(paths), slots(study.resources)))
+    tasks = {
+        strategy: [
+            task.remote(
+                without_pruning(complete[strategy].config).model_dump(),
+                kit,
+                piece,
+                study.resources,
+                [data.feature_names.index(name) for name in complete[strategy].kept()],
+                path,
+            )
+            for piece in pieces
+        ]
+        for strategy, path in paths.items()
+    }
+    results_of([piece for of_strategy in tasks.values() for piece in of_strategy], watcher)
+    metric = metric_name(study.search.score)
+    refits = {s: joined(complete[s].trial, ray.get(of_strategy), metric, data) for s, of_strategy in tasks.items()}
+    return {strategy: replace(best, refit=refits.get(strategy)) for strategy, best in confirmed.items()}
 
 
 def _train_piece(

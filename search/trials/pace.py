@@ -9,7 +9,7 @@ from statistics import median, quantiles
 from search.trials.kept import CANDIDATES
 
 REFIT = 3
-"""So many trials takes the refit of the winner, which trains for all epochs: others end soon after completion."""
+"""So many trials takes a refit, which trains for all epochs: others end soon after completion."""
 SECONDS_BESIDE = 10
 """What the start of the confirmation and the end of a search take besides training."""
 
@@ -71,9 +71,9 @@ def confirmation_trials(ended: int, arms: int, seeds: int, fresh_seeds: int) -> 
         fresh_seeds: of the confirmation.
 
     >>> confirmation_trials(ended=40, arms=2, seeds=8, fresh_seeds=16)
-    22.0
+    28.0
     """
-    return (min(ended, (CANDIDATES + 1) * arms) + REFIT) * fresh_seeds / seeds
+    return (min(ended, (CANDIDATES + 1) * arms) + REFIT * arms) * fresh_seeds / seeds
 
 
 def _upper_quartile(values: Sequence[float]) -> float:

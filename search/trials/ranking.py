@@ -25,8 +25,9 @@ def merit_of(trial: Trial) -> Merit:
 
 
 def merit_of_confirmed(entry: Mapping[str, Any]) -> Merit:
-    """The merit of an entry of `strategies` in `deeppp search --json`, with its fresh seeds."""
-    return merit(entry["outcome"]["complete"], entry["validation"]["mean"])
+    """The merit of an entry of `strategies` in `deeppp search --json`, with its fresh seeds, refitted or not."""
+    networks = [entry, entry["refit"]] if entry.get("refit") else [entry]
+    return merit(entry["outcome"]["complete"], max(network["validation"]["mean"] for network in networks))
 
 
 def ranked(trials: Sequence[AnyTrial]) -> list[AnyTrial]:

@@ -10,7 +10,9 @@ from users_shell import users_environment
 
 from pruning_core.data import DataError, Dataset
 from search import run_study
+from search.report.baselines import fit
 from search.study import StudyError
+from search.study.sections import FIRST_FRESH_SEED
 
 STUDY = {
     "name": "cellar",
@@ -92,5 +94,9 @@ def test_a_search_that_runs_out_of_hours_ends_with_a_confirmed_winner(tmp_path: 
     reached = len(result.trials)
     assert result.json["ended_early"] == f"stopped after {reached} of 10000 trials: the hours are used up"
     assert result.winner == "stepped"
-    assert result.strategies["stepped"]["outcome"]["complete"] == 1
+    entry = result.strategies["stepped"]
+    assert entry["outcome"]["complete"] == 1
+    columns = [data.feature_names.index(name) for name in entry["selected"]]
+    again = fit(columns, entry["config"], data, range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + 2))
+    assert again.test == entry["refit"]["test"]["per_seed"]
     assert "The search stopped after" in result.report().read_text()

@@ -45,6 +45,11 @@ def test_a_search_from_start_to_end_and_beyond(workplace: Workplace) -> None:
         assert len(entry["test"]["per_seed"]) == 3
         assert len(entry["selected"]) == 4
         assert entry["run_id"] == children[entry["trial"]].info.run_id
+    won = result["strategies"][result["winner"]]
+    assert won["outcome"]["complete"] == 1
+    assert len(won["refit"]["test"]["per_seed"]) == 3
+    refitted = children[won["trial"]].data.metrics["refit_test_accuracy"]
+    assert refitted == pytest.approx(won["refit"]["test"]["mean"])
 
     moved = workplace.folder.with_name("moved, größe")
     left = workplace.folder

@@ -79,4 +79,4 @@ def test_once_the_hours_are_used_up_no_trial_begins_any_more() -> None:
 
 
 def test_the_confirmation_grows_with_the_trials_up_to_three_of_each_arm_and_its_default() -> None:
-    assert [confirmation_trials(n, arms=2, seeds=8, fresh_seeds=16) for n in (1, 8, 60)] == [8, 22, 22]
+    assert [confirmation_trials(n, arms=2, seeds=8, fresh_seeds=16) for n in (1, 8, 60)] == [14, 28, 28]
