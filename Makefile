@@ -39,7 +39,7 @@ ONE_WORKER := RAY_OVERRIDE_RESOURCES='{"CPU": 1}'
 test: $(INSTALLED) ## run the tests, two at a time, but for those of test-long, test-pages and test-cluster
 	$(ONE_WORKER) $(BIN)/python -m pytest -m 'not long and not browser and not cluster' -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
-test-long: $(INSTALLED) ## run the tests that take minutes each: the notebooks, hundreds of trials
+test-long: $(INSTALLED) ## run the tests that take minutes each: notebooks, hundreds of trials, searches after searches
 	$(ONE_WORKER) $(BIN)/python -m pytest -m long -n 2 --dist loadfile --durations 0
 
 test-pages: $(INSTALLED) ## run the tests that open the report and the MLflow UI in Chromium

@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from search import run_study
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 STUDY: dict[str, Any] = {
     "name": "flat",

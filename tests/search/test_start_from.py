@@ -9,7 +9,7 @@ import pytest
 
 from search import SearchResult, run_study
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 STUDY: dict[str, Any] = {
     "name": "cellar",
