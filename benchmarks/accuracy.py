@@ -47,6 +47,7 @@ from search.study import StudyError, load_trial
 from search.study.sections import FIRST_FRESH_SEED
 from search.study.trying import on
 from search.trials.estimate import Estimate, estimate, gap, paired
+from search.trials.result import registered
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")
@@ -156,12 +157,10 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
     config = TrialConfig(**best["config"])
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
     torch.set_num_threads(study.resources.threads)
-    refitted = best.get("refit", best)
-    registered = refitted if refitted["validation"]["mean"] >= best["validation"]["mean"] else best
     searched = {"inputs": best["selected"], "complete": best["outcome"]["complete"], "strategy": found["winner"]}
     methods: dict[str, dict[str, Any]] = {
         method: {"validation": network["validation"]["mean"], "test": network["test"]["mean"], **searched}
-        for method, network in ((WINNER, registered), (PRUNED, best))
+        for method, network in ((WINNER, registered(best)), (PRUNED, best))
     }
     for method in METHODS[2:]:
         say(method)

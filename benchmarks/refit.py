@@ -34,7 +34,7 @@ SEEDS = range(16)
 SETS = ("digits", "breast_cancer", "inputs_77", "few_rows_77", "noisy_500")
 
 
-def test_accuracy(run: Training, data: Dataset) -> float:
+def accuracy_on_test(run: Training, data: Dataset) -> float:
     """Trains to the end; the mean over the replicas."""
     for _ in run:
         pass
@@ -55,11 +55,11 @@ def on_own_inputs(config: TrialConfig, data: Dataset, selected: Sequence[Sequenc
 def measure(config: TrialConfig, data: Dataset) -> tuple[float, float, float]:
     """Test accuracy of the pruned networks, with their own inputs once more, and refitted."""
     run = train(config, data.without_test(), SEEDS)
-    pruned, selected = test_accuracy(run, data), run.selected()
+    pruned, selected = accuracy_on_test(run, data), run.selected()
     again = without_pruning(config.used())
     columns = [data.feature_names.index(name) for name in kept_most(selected, len(selected[0]))]
     refit = train(again, data.without_test(), SEEDS, with_inputs(columns, GATED_MLP))
-    return pruned, test_accuracy(on_own_inputs(again, data, selected), data), test_accuracy(refit, data)
+    return pruned, accuracy_on_test(on_own_inputs(again, data, selected), data), accuracy_on_test(refit, data)
 
 
 def main() -> None:

@@ -7,19 +7,17 @@ from the start is fitted better (see FINDINGS).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from pruning_core.config import TrialConfig
+from pruning_core.networks import NetworkSpec
 from pruning_core.pruner import Pruner
 
-if TYPE_CHECKING:
-    from pruning_core.networks import NetworkSpec
 
-
-def with_inputs(columns: Sequence[int], network: "NetworkSpec", on_inputs: str | None = "pruner") -> "NetworkSpec":
+def with_inputs(columns: Sequence[int], network: NetworkSpec, on_inputs: str | None = "pruner") -> NetworkSpec:
     """The same network with all gates at exactly 1, but for those of other inputs than `columns`, at exactly 0.
 
     Args:

@@ -22,7 +22,7 @@ from search.study.objectives import metric_name
 from search.study.sections import Resources
 from search.train.devices import device_of
 from search.train.kit import Contents, Kit, begin, pack
-from search.train.pieces import cut, results_of, seeds_per_task
+from search.train.pieces import cut, seeds_per_task, wait_for
 from search.train.resources import slots
 from search.trials.defaults import default_trial, needed
 from search.trials.estimate import estimate, standard_error
@@ -205,7 +205,7 @@ def confirm(study: Study, trials: Sequence[Trial], data: Dataset, watcher: Watch
         ]
         for trial in sorted(attempted, key=lambda trial: -trial.epochs_run)
     }
-    results_of([piece for pieces_of_trial in tasks.values() for piece in pieces_of_trial], watcher)
+    wait_for([piece for pieces_of_trial in tasks.values() for piece in pieces_of_trial], watcher)
     confirmed: dict[str, Confirmed] = {}
     for strategy, best in chosen.items():
         parts = {trial.number: ray.get(tasks[trial.number]) for trial in best}

@@ -15,7 +15,7 @@ from search.study import Study
 from search.study.sections import Resources
 from search.train.devices import device_of
 from search.train.kit import Kit, begin, pack
-from search.train.pieces import cut, results_of, seeds_per_task
+from search.train.pieces import cut, seeds_per_task, wait_for
 from search.train.resources import slots
 from search.trials.watcher import Watcher
 
@@ -37,7 +37,8 @@ def kept_beside_decoys(study: Study, config: dict[str, Any], data: Dataset, watc
     seeds = study.search.fresh_seeds[:SEEDS]
     size = seeds_per_task(len(seeds), 1, slots(study.resources), fewest=2)
     tasks = [task.remote(config, kit, piece, study.resources) for piece in cut(seeds, size)]
-    selected = [names for piece in results_of(tasks, watcher) for names in piece]
+    wait_for(tasks, watcher)
+    selected = [names for piece in ray.get(tasks) for names in piece]
     return kept_beside(kept_matrix(selected, beside.feature_names), study.search.decoys)
 
 

@@ -16,7 +16,7 @@ from search.study.costs import costs_of
 from search.study.sections import Resources
 from search.train.devices import device_of
 from search.train.kit import Kit, begin, pack
-from search.train.pieces import seeds_per_task
+from search.train.pieces import cut, seeds_per_task
 from search.train.resources import slots
 from search.trials.enough import CONFIGURATIONS, Curve, Hyperparameters, Measured, find
 from search.trials.watcher import Watcher
@@ -40,8 +40,7 @@ def find_curve(study: Study, data: Dataset, watcher: Watcher) -> Curve:
 
     def measure(pairs: Sequence[tuple[int, Hyperparameters]], fresh: bool) -> list[Measured | None]:
         seeds = study.search.curve_seeds if fresh else range(study.training.seeds)
-        size = seeds_per_task(len(seeds), len(pairs), at_once)
-        pieces = [seeds[i : i + size] for i in range(0, len(seeds), size)]
+        pieces = cut(seeds, seeds_per_task(len(seeds), len(pairs), at_once))
         configs = [study.at(keep).trial_config(params).model_dump() for keep, params in pairs]
         tasks = [[task.remote(config, kit, piece, study.resources) for piece in pieces] for config in configs]
         waiting = [piece for of_pair in tasks for piece in of_pair]

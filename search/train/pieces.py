@@ -1,7 +1,6 @@
 """Training in pieces of a few seeds each, as plain Ray tasks, so that all workers have something to do."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import ray
 
@@ -33,11 +32,10 @@ def cut(seeds: Sequence[int], size: int) -> list[list[int]]:
     return [list(seeds[i : i + size]) for i in range(0, len(seeds), size)]
 
 
-def results_of(tasks: Sequence[ray.ObjectRef], watcher: Watcher) -> list[Any]:
-    """What the tasks return, in their order; the watcher is told how many there are, and of each that is done."""
+def wait_for(tasks: Sequence[ray.ObjectRef], watcher: Watcher) -> None:
+    """Waits until all are done; the watcher is told how many there are, and of each that is done."""
     watcher.confirming(len(tasks))
     waiting = list(tasks)
     while waiting:
         _, waiting = ray.wait(waiting)
         watcher.confirmed()
-    return ray.get(list(tasks))

@@ -15,7 +15,7 @@ from search.study.objectives import metric_name
 from search.study.sections import Resources
 from search.train.confirmation import Confirmed, joined, train_afresh
 from search.train.kit import Kit, pack
-from search.train.pieces import cut, results_of, seeds_per_task
+from search.train.pieces import cut, seeds_per_task, wait_for
 from search.train.resources import slots
 from search.trials.watcher import Watcher
 
@@ -57,10 +57,14 @@ def refitted(study: Study, confirmed: Mapping[str, Confirmed], data: Dataset, wa
         ]
         for strategy, path in paths.items()
     }
-    results_of([piece for of_strategy in tasks.values() for piece in of_strategy], watcher)
+    wait_for([piece for of_strategy in tasks.values() for piece in of_strategy], watcher)
     metric = metric_name(study.search.score)
-    refits = {s: joined(complete[s].trial, ray.get(of_strategy), metric, data) for s, of_strategy in tasks.items()}
-    return {strategy: replace(best, refit=refits.get(strategy)) for strategy, best in confirmed.items()}
+    found = dict(confirmed)
+    for strategy, of_strategy in tasks.items():
+        best = complete[strategy]
+        refit = joined(best.trial, ray.get(of_strategy), metric, data)
+        found[strategy] = replace(best, refit=refit, replica_epochs=best.replica_epochs + refit.replica_epochs)
+    return found
 
 
 def _train_piece(

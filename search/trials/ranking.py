@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from search.trials.result import registered
 from search.trials.trial import Trial
 
 AnyTrial = TypeVar("AnyTrial", bound=Trial)
@@ -26,8 +27,7 @@ def merit_of(trial: Trial) -> Merit:
 
 def merit_of_confirmed(entry: Mapping[str, Any]) -> Merit:
     """The merit of an entry of `strategies` in `deeppp search --json`, with its fresh seeds, refitted or not."""
-    networks = [entry, entry["refit"]] if entry.get("refit") else [entry]
-    return merit(entry["outcome"]["complete"], max(network["validation"]["mean"] for network in networks))
+    return merit(entry["outcome"]["complete"], registered(entry)["validation"]["mean"])
 
 
 def ranked(trials: Sequence[AnyTrial]) -> list[AnyTrial]:

@@ -53,6 +53,12 @@ def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
     return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])
 
 
+def registered(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scores of an entry of `strategies`: of its pruned networks or the refitted ones, the better on validation."""
+    refit = entry.get("refit")
+    return refit if refit and refit["validation"]["mean"] >= entry["validation"]["mean"] else entry
+
+
 def refit_sentence(entry: Mapping[str, Any], metric: Metric) -> str:
     """How the winner's network does if it is trained from the start on its inputs alone; "" where it was not.
 
