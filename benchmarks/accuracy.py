@@ -6,8 +6,8 @@
 A STUDY is a file, or one of the generated sets of `benchmarks/sets.py`; by default all of these and two real ones.
 On each split of each study's data a search finds its winner, and each other method chooses as many inputs from the
 training part. The winner's network, with plain inputs in place of gates, is then trained on these alone: the same
-optimiser, rows, batches and seeds, and the number of epochs that is best on validation. The search's own network is the
-one that it registers, refitted or not. The test part is read once for each. A finished split in DIR is not repeated, so
+optimiser, rows, batches and seeds, and the number of epochs as a search's refit has it (`best_epoch`). The search's own
+network is the one that it registers, refitted or not. The test part is read once for each. A finished split in DIR is not repeated, so
 a run can be stopped and started again; after a change take another DIR.
 """
 
@@ -40,7 +40,7 @@ from benchmarks.sets import KINDS, write_set
 from pruning_core.config import TrialConfig
 from pruning_core.data import DataError, Dataset
 from pruning_core.networks import GATED_MLP, NetworkSpec
-from pruning_core.selection.refit import with_inputs, without_pruning
+from pruning_core.selection.refit import best_epoch, with_inputs, without_pruning
 from pruning_core.training import train
 from search.report.baselines import by_mutual_information, by_random_forest
 from search.study import StudyError, load_trial
@@ -110,16 +110,18 @@ def plain(columns: Sequence[int]) -> NetworkSpec:
 
 
 def refit(columns: Sequence[int], config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:
-    """Trains on some of the inputs for as many epochs as are best on validation (mean over the seeds)."""
+    """Trains on some of the inputs, for as many epochs as a search's refit would."""
     assert data.test is not None
     run = train(without_pruning(config.used()), data.without_test(), seeds, network=plain(columns))
-    best: dict[str, Any] = {"validation": -1.0}
-    for record in run:
-        validation = float(record.full_accuracy.mean())
-        if validation > best["validation"]:
-            test = run.accuracy(data.test, pruned=False)
-            best = {"validation": validation, "test": sum(test) / len(test), "epochs": record.epoch}
-    return best | {"inputs": [data.feature_names[column] for column in columns]}
+    test_ER = [run.accuracy(data.test, pruned=False) for _ in run]
+    validation_ER = run.history.array("full_accuracy")
+    epochs = best_epoch(validation_ER)
+    return {
+        "validation": float(validation_ER[epochs - 1].mean()),
+        "test": sum(test_ER[epochs - 1]) / len(seeds),
+        "epochs": epochs,
+        "inputs": [data.feature_names[column] for column in columns],
+    }
 
 
 def without_search(config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> dict[str, Any]:

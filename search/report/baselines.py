@@ -18,8 +18,8 @@ from pruning_core.data import Dataset, Part
 from pruning_core.metrics import ACCURACY, Metric
 from pruning_core.network_check import check_network
 from pruning_core.networks import GATED_MLP, NetworkSpec
-from pruning_core.selection.refit import with_inputs, without_pruning
-from pruning_core.training import train
+from pruning_core.selection.refit import best_epoch, with_inputs, without_pruning
+from pruning_core.training import Training, train
 from search.trials.result import SIGNAL_EFFICIENCIES
 
 ROWS, NUMBERS = 10_000, 2_000_000
@@ -74,7 +74,7 @@ def fit(
 
     Args:
         columns: indices of the inputs that it sees.
-        winner: the hyperparameters (`TrialConfig.used()`) of which the training is taken; it takes all of `epochs`.
+        winner: the hyperparameters (`TrialConfig.used()`) of which the training is taken; it ends as a refit does.
         data: the data with its test part.
         seeds: one per replica; those of the confirmation give its initial weights and batches.
         network: that of the winner.
@@ -84,9 +84,17 @@ def fit(
     config = without_pruning(winner)
     on_inputs = check_network(network, config, data).on_inputs
     some = with_inputs(columns, network, on_inputs.path if on_inputs else None)
-    run = train(config, data.without_test(), seeds, some, metric=metric)
-    for _ in run:
-        pass
+
+    def trained(epochs: int) -> Training:
+        run = train(without_pruning(winner, epochs), data.without_test(), seeds, some, metric=metric)
+        for _ in run:
+            pass
+        return run
+
+    run = trained(config.epochs)
+    stop = best_epoch(run.history.array(f"full_{metric.name}"))
+    if stop < config.epochs:
+        run = trained(stop)
     validation = run.history.records[-1].quantity(f"full_{metric.name}").tolist()
     test = run.scores(data.test, pruned=False)[metric.name]
     roc = run.roc(data.test, SIGNAL_EFFICIENCIES, pruned=False)

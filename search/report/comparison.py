@@ -29,7 +29,7 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     """Trains the networks that stand beside the winner: with all inputs, with the winner's, and with two rankings'.
 
     Of a network that drops no input there is the first one only. Gates behind hidden layers and on channels are open.
-    They have the winner's network, training and confirmation seeds, and train for all epochs, as its refit does.
+    They have the winner's network, training and confirmation seeds, and end as its refit does.
     """
     best = search.result["strategies"][search.result["winner"]]
     study = Study.model_validate(search.study)

@@ -82,7 +82,7 @@ class Confirmed:
             "config": self.config,
             "trial": self.trial.number,
             **self._scores(),
-            **({"refit": self.refit._scores()} if self.refit else {}),
+            **({"refit": {**self.refit._scores(), "epochs": self.refit.config["epochs"]}} if self.refit else {}),
             "outcome": self.outcome,
             "completion_epoch": _epochs(self.completion_epochs),
             "selected": self.kept(),
@@ -120,7 +120,7 @@ def train_afresh(
 
     Returns:
         Its `trial.json`; the metrics on the test part as `test`, a value per seed, and of two classes its curves as
-        `roc`; as `network` what `best_network` gives.
+        `roc`; as `network` what `best_network` gives; as `validation` the study's metric after each epoch, (E, R).
     """
     test = contents.data.test
     assert test is not None
@@ -135,6 +135,7 @@ def train_afresh(
         "test": scores,
         "roc": run.roc(test, SIGNAL_EFFICIENCIES),
         "network": best_network(run, scores["accuracy"]),
+        "validation": run.history.array(f"pruned_{run.metric.name}"),
     }
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import ray
 
 from pruning_core.compaction import PrunedReplica
 from pruning_core.data import Dataset
 from pruning_core.network_check import check_network
-from pruning_core.selection.refit import with_inputs, without_pruning
+from pruning_core.selection.refit import best_epoch, with_inputs, without_pruning
 from search.study import Study
 from search.study.objectives import metric_name
 from search.study.sections import Resources
@@ -21,10 +22,11 @@ from search.trials.watcher import Watcher
 
 
 def refitted(study: Study, confirmed: Mapping[str, Confirmed], data: Dataset, watcher: Watcher) -> dict[str, Confirmed]:
-    """The same with `refit`: each network with these inputs alone, for all epochs and with the seeds that confirmed it.
+    """The same with `refit`: each network with these inputs alone, and with the seeds that confirmed it.
 
-    There is none where a seed did not complete, and where the network drops other units than inputs, or none: hidden
-    units have no names that seeds could agree on.
+    It takes all epochs, and where an earlier one was better (`best_epoch`) it begins anew and stops there. There is no
+    refit where a seed did not complete, and where the network drops other units than inputs, or none: hidden units have
+    no names that seeds could agree on.
 
     Args:
         study: the study file.
@@ -43,27 +45,36 @@ def refitted(study: Study, confirmed: Mapping[str, Confirmed], data: Dataset, wa
     kit, seeds = pack(data, study), study.search.fresh_seeds
     task = ray.remote(_train_piece).options(num_cpus=study.resources.cpu, num_gpus=study.resources.gpu)
     pieces = cut(seeds, seeds_per_task(len(seeds), len(paths), slots(study.resources)))
-    tasks = {
-        strategy: [
-            task.remote(
-                without_pruning(complete[strategy].config).model_dump(),
-                kit,
-                piece,
-                study.resources,
-                [data.feature_names.index(name) for name in complete[strategy].kept()],
-                path,
-            )
-            for piece in pieces
-        ]
-        for strategy, path in paths.items()
-    }
-    wait_for([piece for of_strategy in tasks.values() for piece in of_strategy], watcher)
+
+    def trained(epochs: Mapping[str, int | None]) -> dict[str, list[dict[str, Any]]]:
+        tasks = {
+            strategy: [
+                task.remote(
+                    without_pruning(complete[strategy].config, epochs[strategy]).model_dump(),
+                    kit,
+                    piece,
+                    study.resources,
+                    [data.feature_names.index(name) for name in complete[strategy].kept()],
+                    paths[strategy],
+                )
+                for piece in pieces
+            ]
+            for strategy in epochs
+        }
+        wait_for([piece for of_strategy in tasks.values() for piece in of_strategy], watcher)
+        return {strategy: ray.get(of_strategy) for strategy, of_strategy in tasks.items()}
+
+    parts = trained(dict.fromkeys(paths))
+    curves = {strategy: np.hstack([part["validation"] for part in parts[strategy]]) for strategy in paths}
+    earlier = {s: epoch for s, curve in curves.items() if (epoch := best_epoch(curve)) < len(curve)}
+    parts |= trained(earlier) if earlier else {}
     metric = metric_name(study.search.score)
     found = dict(confirmed)
-    for strategy, of_strategy in tasks.items():
+    for strategy, curve in curves.items():
         best = complete[strategy]
-        refit = joined(best.trial, ray.get(of_strategy), metric, data)
-        found[strategy] = replace(best, refit=refit, replica_epochs=best.replica_epochs + refit.replica_epochs)
+        refit = joined(best.trial, parts[strategy], metric, data)
+        epochs = best.replica_epochs + curve.size + (refit.replica_epochs if strategy in earlier else 0)
+        found[strategy] = replace(best, refit=refit, replica_epochs=epochs)
     return found
 
 

@@ -69,6 +69,6 @@ def refit_sentence(entry: Mapping[str, Any], metric: Metric) -> str:
         return ""
     test, validation = (metric.text(refit[part]["mean"], refit[part]["std"]) for part in ("test", "validation"))
     return (
-        f"Refitted, that is trained from the start on the {len(entry['selected'])} inputs that most seeds keep, it "
-        f"reaches {test} on test, {validation} on validation (mean ± std)."
+        f"Refitted, that is trained from the start on the {len(entry['selected'])} inputs that most seeds keep "
+        f"({refit['epochs']} epochs), it reaches {test} on test, {validation} on validation (mean ± std)."
     )

@@ -1,11 +1,12 @@
 """A network trained from the start on some of its inputs."""
 
+import numpy as np
 import torch
 
 from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset, Part
 from pruning_core.networks import GATED_MLP
-from pruning_core.selection.refit import with_inputs, without_pruning
+from pruning_core.selection.refit import best_epoch, with_inputs, without_pruning
 from pruning_core.training import train
 
 
@@ -25,3 +26,20 @@ def test_it_starts_from_the_weights_and_batches_of_the_same_seed(data: Dataset) 
     some = train(without_pruning({"keep": 3}), data, [7], with_inputs([0, 1, 2], GATED_MLP))
     for name, tensor in everything.replicas.tensors.items():
         assert torch.equal(tensor, some.replicas.tensors[name]) or name.endswith("pruner.weight"), name
+
+
+def test_it_stops_early_only_where_an_earlier_epoch_is_better_beyond_doubt() -> None:
+    noise_ER = np.random.default_rng(0).normal(0, 0.02, (100, 16))
+    epochs_E = np.arange(100)[:, None]
+    learns_noise_ER = 0.9 - 0.0005 * np.abs(epochs_E - 20) + noise_ER
+    assert best_epoch(noise_ER) == 100
+    assert best_epoch(0.9 - 0.1 / (1 + epochs_E) + noise_ER) == 100
+    assert best_epoch(learns_noise_ER) < 50
+    assert best_epoch(np.full((5, 3), 0.8)) == 5
+
+
+def test_fewer_epochs_are_the_first_of_all(data: Dataset) -> None:
+    network = with_inputs([0, 2, 5], GATED_MLP)
+    scores = [record.pruned_accuracy for record in train(without_pruning({"keep": 3}), data, range(2), network)]
+    fewer = [r.pruned_accuracy for r in train(without_pruning({"keep": 3}, 6), data, range(2), network)]
+    assert np.array_equal(scores[:6], fewer)
