@@ -6,9 +6,9 @@
 A STUDY is a file, or one of the generated sets of `benchmarks/sets.py`; by default all of these and two real ones.
 On each split of each study's data a search finds its winner, and each other method chooses as many inputs from the
 training part. The winner's network, with plain inputs in place of gates, is then trained on these alone: the same
-optimiser, rows, batches and seeds, and the number of epochs as a search's refit has it (`best_epoch`). The search's own
-network is the one that it registers, refitted or not. The test part is read once for each. A finished split in DIR is not repeated, so
-a run can be stopped and started again; after a change take another DIR.
+optimiser, rows, batches and seeds, and as many epochs as a search's refit would take (`best_epoch`). The search's own
+network is the one that it registers, refitted or not. The test part is read once for each. A finished split in DIR is
+not repeated, so a run can be stopped and started again; after a change take another DIR.
 """
 
 import argparse
