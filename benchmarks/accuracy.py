@@ -4,11 +4,12 @@
     python benchmarks/accuracy.py [STUDY ...] [--splits 0 1 2 3 4] [--trials 60] [--output DIR] [--json FILE] [--quick]
 
 A STUDY is a file, or one of the generated sets of `benchmarks/sets.py`; by default all of these and two real ones.
-On each split of each study's data a search finds its winner, and each other method chooses as many inputs from the
-training part. The winner's network, with plain inputs in place of gates, is then trained on these alone: the same
-optimiser, rows, batches and seeds, and as many epochs as a search's refit would take (`best_epoch`). The search's own
-network is the one that it registers, refitted or not. The test part is read once for each. A finished split in DIR is
-not repeated, so a run can be stopped and started again; after a change take another DIR.
+On each split of each study's data a search finds its winner, and so does one of random trials. Each other
+method chooses as many inputs from the training part; the winner's network, with plain inputs in place of gates, is then
+trained on these alone: the same optimiser, rows, batches and seeds, and as many epochs as a search's refit would take
+(`best_epoch`). A search's own network is the one that it registers, refitted or not. The test part is read once for
+each. A finished split in DIR is not repeated, so a run can be stopped and started again; after a change take another
+DIR.
 """
 
 import argparse
@@ -51,20 +52,23 @@ from search.trials.result import registered
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")
-WINNER, FULL = "searched winner", "all inputs"
+WINNER, RANDOM, FULL = "searched winner", "random search's winner", "all inputs"
 PRUNED, DEFAULTS = "searched winner, no refit", "defaults without a search, no refit"
 BASELINES = ("ANOVA", "mutual information", "random forest", "RFE", "L1 path", "LassoNet", "STG")
-METHODS = (WINNER, PRUNED, DEFAULTS, FULL, *BASELINES)
+METHODS = (WINNER, RANDOM, PRUNED, DEFAULTS, FULL, *BASELINES)
 
 
-def search(study: Path, split: int, trials: int, folder: Path) -> dict[str, Any]:
+def search(study: Path, split: int, trials: int, sampler: str, folder: Path) -> dict[str, Any]:
     """Runs `deeppp search` as a process of its own; returns its JSON."""
+    folder.mkdir(exist_ok=True)
     result = folder / "search.json"
     if not result.exists():
         command = [sys.executable, "-m", "search", "search", str(study.resolve()), "--trials", str(trials)]
         command += [
             "--set",
             f"data.split_seed={split}",
+            "--set",
+            f"search.sampler={sampler}",
             "--output",
             str(folder.resolve()),
             "--json",
@@ -138,6 +142,18 @@ def without_search(config: TrialConfig, data: Dataset, seeds: Sequence[int]) -> 
     }
 
 
+def searched(found: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    """How a network of a search's winner fares."""
+    best = found["strategies"][found["winner"]]
+    return {
+        "validation": network["validation"]["mean"],
+        "test": network["test"]["mean"],
+        "inputs": best["selected"],
+        "complete": best["outcome"]["complete"],
+        "strategy": found["winner"],
+    }
+
+
 def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]:
     """All methods on one split; kept in `folder`, with the search."""
     result = folder / "accuracy.json"
@@ -154,17 +170,18 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
     data = study.load_data()
     defaults = defaults.model_copy(update={"folds": on(study, data).training.known_folds})
     say(f"searching, {trials} trials")
-    found = search(path, split, trials, folder)
-    best = found["strategies"][found["winner"]]
+    found = search(path, split, trials, "tpe", folder)
+    drawn = search(path, split, trials, "random", folder / "random")
+    best, of_random = (each["strategies"][each["winner"]] for each in (found, drawn))
     config = TrialConfig(**best["config"])
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
     torch.set_num_threads(study.resources.threads)
-    searched = {"inputs": best["selected"], "complete": best["outcome"]["complete"], "strategy": found["winner"]}
     methods: dict[str, dict[str, Any]] = {
-        method: {"validation": network["validation"]["mean"], "test": network["test"]["mean"], **searched}
-        for method, network in ((WINNER, registered(best)), (PRUNED, best))
+        WINNER: searched(found, registered(best)),
+        RANDOM: searched(drawn, registered(of_random)),
+        PRUNED: searched(found, best),
     }
-    for method in METHODS[2:]:
+    for method in (DEFAULTS, FULL, *BASELINES):
         say(method)
         if method == DEFAULTS:
             methods[method] = without_search(defaults, data, seeds)
@@ -184,7 +201,7 @@ class Compared:
     """One study's methods over its splits: test accuracy, and what it is above the searched winner's, split by split.
 
     `behind` is how far the winner is behind the best of the seven, `strongest`, and `ahead` the opposite; `gain` by how
-    much it is above the defaults where neither is refitted.
+    much it is above the defaults where neither is refitted, `above_random` above the winner of as many random trials.
     """
 
     splits: int
@@ -192,6 +209,7 @@ class Compared:
     validation: dict[str, Estimate]
     above_winner: dict[str, Estimate]
     gain: Estimate
+    above_random: Estimate
     strongest: str
 
     @property
@@ -212,6 +230,7 @@ def compare(splits: Sequence[Mapping[str, Any]]) -> Compared:
         validation={m: estimate([split["methods"][m]["validation"] for split in splits]) for m in METHODS},
         above_winner={method: paired(values, test[WINNER]) for method, values in test.items()},
         gain=paired(test[PRUNED], test[DEFAULTS]),
+        above_random=paired(test[WINNER], test[RANDOM]),
         strongest=max(BASELINES, key=lambda method: sum(test[method])),
     )
 

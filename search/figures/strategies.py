@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pruning_core.metrics import Metric
 from search.figures.style import INK, MUTED, RULE, TEST, VALIDATION, save_quickly
 from search.trials.ranking import merit_of_confirmed
+from search.trials.result import network_of, registered
 
 DPI = 100
 BESIDE = ("axes fraction", "data")
@@ -19,6 +20,8 @@ BESIDE = ("axes fraction", "data")
 
 def strategy_summary(result: Mapping[str, Any], path: Path, metric: Metric) -> None:
     """Draws how the best trial of each strategy fared: scores of its confirmation seeds, and its trials.
+
+    The scores are those of the pruned or the refitted networks, the better on validation.
 
     Args:
         result: what `deeppp search --json` writes.
@@ -40,8 +43,11 @@ def strategy_summary(result: Mapping[str, Any], path: Path, metric: Metric) -> N
 
     for row, name in enumerate(names):
         for part, offset, colour in (("validation", 0.17, VALIDATION), ("test", -0.17, TEST)):
-            _draw_score(left, strategies[name].get(part), row + offset, colour)
+            _draw_score(left, registered(strategies[name]).get(part), row + offset, colour)
     left.set_yticks(range(len(names)), names)
+    for row, name in enumerate(names):
+        left.annotate(network_of(strategies[name]), (0, row), (-9, -14), xycoords=BESIDE, textcoords="offset points",
+                      ha="right", va="center", fontsize=9, color=MUTED, annotation_clip=False)  # fmt: skip
     left.set_xlabel(f"{metric.label} with the hard mask", color=MUTED, fontsize=11)
     left.xaxis.set_major_locator(MaxNLocator(6))
     left.margins(x=0.06)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from search.trials.result import by_keep
+from search.trials.result import by_keep, network_of, registered
 
-COLUMNS = ("strategy", "n", "trials", "completed", "validation", "test", "complete", "epoch")
+COLUMNS = ("strategy", "n", "trials", "completed", "complete", "epoch", "validation", "test", "network")
 
 
 def result_html(result: Mapping[str, Any], picture: bytes | None) -> str:
@@ -36,10 +36,11 @@ def _row(keep: str, name: str, entry: Mapping[str, Any], won: bool) -> str:
         escape(keep or str(entry["config"].get("keep", "all"))),
         str(entry["trials"]),
         str(entry["completed"]),
-        _percent(entry["validation"]),
-        _percent(entry["test"]),
         f"{100 * entry['outcome']['complete']:.0f} %",
         "-" if epoch is None else f"{epoch:.0f}",
+        _percent(registered(entry)["validation"]),
+        _percent(registered(entry)["test"]),
+        network_of(entry),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 

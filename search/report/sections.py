@@ -25,6 +25,7 @@ from search.report.search_record import SearchRecord
 from search.report.selection import blocks as selection_blocks
 from search.trials.estimate import count, estimate, listing
 from search.trials.pareto import front
+from search.trials.result import network_of, registered
 from search.trials.trial import LoggedTrial, schedule
 
 MOST_NAMES = 40
@@ -35,9 +36,10 @@ COLUMNS = (
     "stopped",
     "failed",
     "seeds complete",
+    "epoch of completion",
     "validation",
     "test",
-    "epoch of completion",
+    "network",
 )
 MEANINGS = {
     "complete": "complete: every seed decided all its gates, with exactly {keep} open",
@@ -63,8 +65,10 @@ def strategies(search: SearchRecord) -> Section:
         if entry:
             epoch = entry["completion_epoch"]
             cells += [f"{100 * entry['outcome']['complete']:.0f} %"]
-            cells += [estimate(entry[part]["per_seed"], search.metric).short for part in ("validation", "test")]
             cells += ["–" if epoch["mean"] is None else f"{epoch['mean']:.0f} ± {epoch['std']:.0f}"]
+            scores = registered(entry)
+            cells += [estimate(scores[part]["per_seed"], search.metric).short for part in ("validation", "test")]
+            cells += [network_of(entry)]
             details = [
                 ("schedule", schedule(entry["config"]).replace("  ", ", ")),
                 ("keeps", _names(entry["selected"])),
@@ -73,7 +77,7 @@ def strategies(search: SearchRecord) -> Section:
                 ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
             ]
         else:
-            cells += ["–"] * 4
+            cells += ["–"] * 5
         rows.append(
             Line(cells, [detail for detail in details if detail[1]], marked=strategy == search.result.get("winner"))
         )
@@ -81,8 +85,8 @@ def strategies(search: SearchRecord) -> Section:
     caption += (
         "The columns to the right of failed, and the lines below, are about the best trial of each strategy, trained "
         "again with fresh seeds: mean and 95 % interval of the "
-        f"{search.metric.label}, mean and standard deviation of the epoch, "
-        "and the inputs that most seeds keep, the most frequent first."
+        f"{search.metric.label}, of the pruned or of the refitted networks, the better on validation; mean and "
+        "standard deviation of the epoch; and the inputs that most seeds keep, the most frequent first."
         if confirmed
         else "No trial has been confirmed with fresh seeds."
     )

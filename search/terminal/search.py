@@ -17,7 +17,7 @@ from search.terminal.screen import console, metric_of, percent, plain_table, war
 from search.trials.defaults import verdict
 from search.trials.enough import Curve, sentence
 from search.trials.overview import Overview
-from search.trials.result import at, by_keep, refit_sentence
+from search.trials.result import at, by_keep, network_of, refit_sentence, registered
 from search.trials.trial import Trial, fitting, schedule
 from search.trials.watcher import Watcher
 
@@ -247,25 +247,26 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
     if result.get("keep"):
         console.print(f"{sentence(Curve.read(result['keep']), metric)}\n")
     n = [">n"] if len(each) > 1 else []
-    table = plain_table("  strategy", *n, ">trials", ">completed", ">validation", ">test", ">complete", ">epoch")
+    table = plain_table("  strategy", *n, ">completed", ">complete", ">epoch", ">validation", ">test", ">network")
     for keep, part in each.items():
         for name, entry in part["strategies"].items():
-            epoch = entry["completion_epoch"]["mean"]
+            epoch, scores = entry["completion_epoch"]["mean"], registered(entry)
             won = name == part["winner"]
             table.add_row(
                 Text(("* " if won else "  ") + name, style="bold green" if won else ""),
                 *([keep] if n else []),
-                str(entry["trials"]),
-                str(entry["completed"]),
-                metric.text(entry["validation"]["mean"], entry["validation"]["std"]),
-                metric.text(entry["test"]["mean"], entry["test"]["std"]),
+                f"{entry['completed']} of {entry['trials']}",
                 percent(entry["outcome"]["complete"]),
                 "-" if epoch is None else f"{epoch:.0f}",
+                metric.text(scores["validation"]["mean"], scores["validation"]["std"]),
+                metric.text(scores["test"]["mean"], scores["test"]["std"]),
+                network_of(entry),
             )
     console.print(table)
     console.print(
-        f"  validation and test ({metric.label}), complete and epoch: {study.search.confirm_seeds} fresh seeds, "
-        "mean ± std; the test part was read for these trials only;\n  the best on validation wins, refitted or not\n",
+        f"  complete, epoch, validation, test ({metric.label}): {study.search.confirm_seeds} fresh seeds, mean ± std "
+        "of the network named,\n  which is the better on validation; the best of these wins; the test part was read "
+        "for these trials only\n",
         style="dim",
     )
     for keep, part in each.items():

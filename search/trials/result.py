@@ -59,16 +59,25 @@ def registered(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return refit if refit and refit["validation"]["mean"] >= entry["validation"]["mean"] else entry
 
 
+def network_of(entry: Mapping[str, Any]) -> str:
+    """Whose scores `registered` gives: "refitted" or "pruned"."""
+    return "pruned" if registered(entry) is entry else "refitted"
+
+
 def refit_sentence(entry: Mapping[str, Any], metric: Metric) -> str:
-    """How the winner's network does if it is trained from the start on its inputs alone; "" where it was not.
+    """How the winner's network does if it is trained from the start on its inputs alone, or not; "" where it was not.
 
     Args:
         entry: of `strategies` in `deeppp search --json`.
     """
     if not (refit := entry.get("refit")):
         return ""
-    test, validation = (metric.text(refit[part]["mean"], refit[part]["std"]) for part in ("test", "validation"))
+
+    def scores(of: Mapping[str, Any]) -> str:
+        test, validation = (metric.text(of[part]["mean"], of[part]["std"]) for part in ("test", "validation"))
+        return f"{test} on test, {validation} on validation"
+
     return (
         f"Refitted, that is trained from the start on the {len(entry['selected'])} inputs that most seeds keep "
-        f"({refit['epochs']} epochs), it reaches {test} on test, {validation} on validation (mean ± std)."
+        f"({refit['epochs']} epochs), it reaches {scores(refit)}; as it was pruned, {scores(entry)} (mean ± std)."
     )

@@ -111,8 +111,8 @@ def test_the_result_breaks_no_word_and_no_number(screens: dict[str, list[str]]) 
     lines = screens["result"]
     header = line_with(lines, "strategy", "validation")
     for row in (line for line in lines if re.match(r"[* ] (stepped|plateau|markov) +\d", line)):
-        columns = ("trials", "completed", "validation", "test", "complete", "epoch")
-        expected = ["14", "11", "96.1 ± 1.2 %", "95.1 ± 0.9 %", "100.0 %", "28"]
+        columns = ("completed", "complete", "epoch", "validation", "test", "network")
+        expected = ["11 of 14", "100.0 %", "28", "96.1 ± 1.2 %", "95.1 ± 0.9 %", "pruned"]
         assert cells(header, row, columns) == expected
     words = {word.strip(",") for line in lines for word in line.split()}
     assert set(NAMES) <= words

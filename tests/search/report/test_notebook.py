@@ -26,8 +26,8 @@ def test_a_row_for_each_strategy_and_the_winner_in_bold() -> None:
     strategies = {"stepped": entry(0.9, 31.2), "markov": entry(0.8, None)}
     html = result_html({**RESULT, "strategies": strategies, "winner": "stepped"}, None)
     assert texts(html)[1:] == [
-        ["stepped", "4", "7", "4", "90.0 ± 1.0 %", "90.0 ± 1.0 %", "75 %", "31"],
-        ["markov", "4", "7", "4", "80.0 ± 1.0 %", "80.0 ± 1.0 %", "75 %", "-"],
+        ["stepped", "4", "7", "4", "75 %", "31", "90.0 ± 1.0 %", "90.0 ± 1.0 %", "pruned"],
+        ["markov", "4", "7", "4", "75 %", "-", "80.0 ± 1.0 %", "80.0 ± 1.0 %", "pruned"],
     ]
     assert "<b>stepped</b>" in html
     assert "<b>markov</b>" not in html

@@ -48,10 +48,21 @@ def test_members_of_the_pareto_front_stand_with_their_runs(capfd: pytest.Capture
     assert "Pareto" not in shown(alone, 2, capfd)
 
 
+def test_the_network_that_is_better_on_validation_has_the_row(capfd: pytest.CaptureFixture[str]) -> None:
+    (entry,) = (won := part(0.9, []))["strategies"].values()
+    entry["refit"] = {"validation": accuracy(0.94), "test": accuracy(0.91), "epochs": 30}
+    assert "* stepped 3 of 5 100.0 % 21 94.0 ± 1.0 % 91.0 ± 1.0 % refitted" in shown(won, 2, capfd)
+    entry["refit"]["validation"] = accuracy(0.89)
+    assert "* stepped 3 of 5 100.0 % 21 90.0 ± 1.0 % 90.0 ± 1.0 % pruned" in shown(won, 2, capfd)
+
+
 def test_of_several_n_each_has_its_lines(capfd: pytest.CaptureFixture[str]) -> None:
     keeps = {"4": part(0.9, []), "2": part(0.8, []), "8": {"strategies": {}, "winner": None, "pareto": []}}
     text = shown({**keeps["4"], "keeps": keeps}, [4, 2, 8], capfd)
-    assert "* stepped 4 5 3 90.0 ± 1.0 % 90.0 ± 1.0 % 100.0 % 21 * stepped 2 5 3 90.0 ± 1.0 % 80.0 ± 1.0 %" in text
+    rows = [
+        f"* stepped {n} 3 of 5 100.0 % 21 90.0 ± 1.0 % {test} ± 1.0 % pruned" for n, test in ((4, "90.0"), (2, "80.0"))
+    ]
+    assert " ".join(rows) in text
     assert "stepped n=2 #4 growth 1.5" in text
     assert "stepped wins at n = 2 and most often keeps: x1, x2" in text
     assert "no trial at n = 8 came to an end that could be confirmed" in text
