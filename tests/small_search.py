@@ -1,13 +1,18 @@
-"""A small search of wine in a file, run once as a process of its own, for the tests of what is done with its trials."""
+"""A small search of wine in a file, run once as a process of its own, for the tests of what is done with its trials.
+
+Those of all pytest workers share it, so none may change it.
+"""
 
 import functools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from sklearn.datasets import load_wine
@@ -64,8 +69,15 @@ class SmallSearch:
 
 @functools.cache
 def small_search(root: Path) -> SmallSearch:
-    """Runs the search below a folder, once in a test session."""
-    folder = root / "small_search"
+    """Runs the search below the folder of this pytest, or of all its workers, once in a test session."""
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "small_search"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            _search_in(folder)
+    return SmallSearch(folder)
+
+
+def _search_in(folder: Path) -> None:
     folder.mkdir()
     load_wine(as_frame=True).frame.to_csv(folder / "wine.csv", index=False)
     (folder / "cellar.yaml").write_text(STUDY)
@@ -73,4 +85,3 @@ def small_search(root: Path) -> SmallSearch:
     environment = users_environment()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    return SmallSearch(folder)

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 from workplace import TRIALS, Workplace, a_workplace, finished
 
 pytestmark = pytest.mark.slow
@@ -26,23 +27,31 @@ def garble_tunes_files(folder: Path) -> None:
         path.write_bytes(path.read_bytes()[:-100] + b"garbled")
 
 
-def test_a_killed_search_is_finished_by_resume_from_its_own_files(workplace: Workplace) -> None:
+def test_a_killed_worker_costs_no_trial_and_a_killed_search_goes_on_elsewhere_from_its_own_files(
+    workplace: Workplace,
+) -> None:
     process = workplace.start()
-    workplace.wait_for(lambda trials: len(finished(trials)) >= 2, process)
+    workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
+    kill_one("ImplicitFunc", process)
+    workplace.wait_for(lambda trials: len(finished(trials)) >= 3, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = finished(workplace.optuna())
-    assert 2 <= len(before) < TRIALS
+    assert 3 <= len(before) < TRIALS
+    assert {trial.state for trial in before.values()} <= {TrialState.COMPLETE, TrialState.PRUNED}
     left = {number: workplace.left_by(number) for number in before}
     garble_tunes_files(workplace.search_folder)
+    at_first, workplace.folder = workplace.folder, workplace.folder.with_name("moved, größe")
+    at_first.rename(workplace.folder)
 
-    result = workplace.run("--resume")
+    result = workplace.run("--resume", "--trials", str(TRIALS + 2))
+    assert not at_first.exists()
     assert {number: workplace.left_by(number) for number in before} == left, "finished trials were trained again"
-    assert result["trials"] == TRIALS
-    workplace.assert_agreement(TRIALS)
+    assert (result["trials"], result["failed"]) == (TRIALS + 2, 0)
+    workplace.assert_agreement(TRIALS + 2)
     after = finished(workplace.optuna())
     for number, trial in before.items():
-        assert after[number].value == trial.value
+        assert (after[number].value, after[number].params) == (trial.value, trial.params)
         assert after[number].datetime_complete == trial.datetime_complete
 
 
@@ -76,28 +85,22 @@ def test_an_interrupted_search_says_how_to_go_on_also_over_several_n(workplace: 
     assert {"accuracy_against_n.png", "strategies_4.png", "strategies_8.png"} <= {file.name for file in files.iterdir()}
 
 
-def test_a_killed_worker_costs_no_trial(workplace: Workplace) -> None:
-    process = workplace.start()
-    workplace.wait_for(lambda trials: len(finished(trials)) >= 1, process)
-    found = subprocess.run(["pgrep", "-f", "^ray::ImplicitFunc"], capture_output=True, text=True, check=True)
-    mine = [int(pid) for pid in found.stdout.split() if _descends_from(int(pid), process.pid)]
-    assert mine
-    os.kill(mine[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, out + err
-    workplace.assert_agreement(TRIALS)
-
-
+@pytest.mark.long
 def test_a_killed_engine_costs_none_of_the_trials_that_it_trains(workplace: Workplace) -> None:
     process = workplace.start("--trials", "48", "--set", "training.batch_size=24", "--set", "training.seeds=8")
     workplace.wait_for(lambda trials: len(finished(trials)) >= 2, process)
-    found = subprocess.run(["pgrep", "-f", "^ray::SharedEngine"], capture_output=True, text=True, check=True)
-    mine = [int(pid) for pid in found.stdout.split() if _descends_from(int(pid), process.pid)]
-    assert mine
-    os.kill(mine[0], signal.SIGKILL)
+    kill_one("SharedEngine", process)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     workplace.assert_agreement(48)
+
+
+def kill_one(role: str, process: subprocess.Popen[str]) -> None:
+    """Kills a worker of a search."""
+    found = subprocess.run(["pgrep", "-f", f"^ray::{role}"], capture_output=True, text=True, check=True)
+    mine = [int(pid) for pid in found.stdout.split() if _descends_from(int(pid), process.pid)]
+    assert mine
+    os.kill(mine[0], signal.SIGKILL)
 
 
 def _descends_from(pid: int, ancestor: int) -> bool:

@@ -17,7 +17,7 @@ from search import PruningSearchCV
 
 QUICK = Path(__file__).parents[3] / "studies" / "quick.yaml"
 SHORT = {"training.epochs": 40, "training.seeds": 2, "training.folds": 4}
-SHORT |= {"search.trials": 6, "search.confirm_seeds": 2}
+SHORT |= {"search.trials": 3, "search.confirm_seeds": 2}
 AS_THE_COMMAND = """
 import json, pickle, sys
 import numpy as np
@@ -38,7 +38,7 @@ space = {
 }
 X, y = load_digits(return_X_y=True, as_frame=True)
 search = PruningSearchCV(
-    PruningClassifier(16, n_replicas=2, epochs=40, batch_size=64, random_state=0), space, n_trials=6, name="arrays",
+    PruningClassifier(16, n_replicas=2, epochs=40, batch_size=64, random_state=0), space, n_trials=3, name="arrays",
     strategies=["stepped", "plateau", "markov"], cv=4,
     output="arrays", study={"search": {"confirm_seeds": 2}}, run={"progress": False},
 )
@@ -48,12 +48,12 @@ best = command.strategies[command.winner]
 assert search.result_.winner == command.winner == search.best_params_["strategy"]
 assert search.best_score_ == best["validation"]["mean"] and search.best_index_ == best["trial"]
 assert search.result_.strategies[command.winner]["test"] == best["test"]
-assert len(search.cv_results_["params"]) == 6
+assert len(search.cv_results_["params"]) == 3
 assert search.cv_results_["params"][search.best_index_] == search.best_params_
 assert search.best_params_.items() <= search.best_estimator_.get_params().items()
 assert search.score(X, y) == np.mean(search.best_estimator_.predict(X) == y) > 0.7
 assert search.predict_proba(X).shape == (len(X), 10) and search.n_features_in_ == 64
-assert len(search.study_.trials) == 6 and search.study_.study_name == "arrays"
+assert len(search.study_.trials) == 3 and search.study_.study_name == "arrays"
 import mlflow
 mlflow.set_tracking_uri(search.result_.json["mlflow"]["tracking_uri"])
 assert mlflow.get_run(search.mlflow_run_id_).info.status == "FINISHED"

@@ -92,7 +92,7 @@ def test_figures_and_tables_agree_with_the_stores(page: Page, made: Path) -> Non
     assert re.search(r"growth up to 1\.\d+: 0 of \d+ trials completed", page.text)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_trials_make_a_small_page_in_a_minute(tmp_path: Path) -> None:
     make_search(tmp_path, 1000, made=study(strategies=["fixed", "ratio", "stepped", "plateau", "markov"]))
     started = time.monotonic()
