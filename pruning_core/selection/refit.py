@@ -59,19 +59,23 @@ def without_pruning(config: Mapping[str, Any], epochs: int | None = None) -> Tri
 
 
 def best_epoch(validation_ER: NDArray[np.floating]) -> int:
-    """After how many of E epochs to stop: all, unless an earlier one is better on validation beyond doubt.
+    """After how many of E epochs to stop: all, unless networks are better beyond doubt in the middle than at the end.
 
-    That is if the mean over R replicas is above the last epoch's by more than three standard errors of the difference,
-    replica by replica. The best of many epochs of a noisy curve would be a worse choice than the last one.
+    Scores are means over the tenth of all epochs around each. The best, averaged over R replicas, must be above
+    the last tenth by more than three standard errors of the difference, replica by replica: the best of many epochs of
+    a noisy curve is no better choice than the last one.
 
     Args:
         validation_ER: the score of every replica after each epoch.
 
-    >>> best_epoch(np.array([[0.7, 0.6], [0.9, 0.8], [0.8, 0.7]])), best_epoch(np.array([[0.9, 0.6], [0.7, 0.7]]))
-    (2, 2)
+    >>> best_epoch(np.array([[0.7], [0.8], [0.9], [0.8], [0.7]])), best_epoch(np.array([[0.7], [0.8], [0.8]]))
+    (3, 3)
     """
-    gains_ER = validation_ER - validation_ER[-1]
-    gain_E = gains_ER.mean(1)
-    error_E = gains_ER.std(1, ddof=min(1, gains_ER.shape[1] - 1)) / np.sqrt(gains_ER.shape[1])
-    beyond_E = np.where(gain_E > STANDARD_ERRORS * error_E, gain_E, 0.0)
-    return int(beyond_E.argmax()) + 1 if beyond_E.any() else len(gain_E)
+    epochs, replicas = validation_ER.shape
+    around = max(1, epochs // 20)
+    smooth_ER = np.stack([validation_ER[max(0, e - around + 1) : e + around].mean(0) for e in range(epochs)])
+    gains_ER = smooth_ER - validation_ER[-max(1, epochs // 10) :].mean(0)
+    best = int(gains_ER.mean(1).argmax())
+    gain_R = gains_ER[best]
+    error = gain_R.std(ddof=min(1, replicas - 1)) / np.sqrt(replicas)
+    return best + 1 if gain_R.mean() > STANDARD_ERRORS * error else epochs
