@@ -4,8 +4,8 @@
 
 Sixteen replicas train by the defaults, without folds (0) or in K of them. Prints, in per cent on test, means over the
 splits: the networks that learnt while gates closed (pruned); each replica trained from the start on the inputs that it
-kept itself (own inputs); and all of them on the n inputs that most of them kept (refit). A SET is one of
-`benchmarks/sets.py`, digits or breast_cancer.
+kept itself (own inputs); and all of them on the n inputs that most of them kept, as a search has it (refit), for all
+epochs, and for the number that is best on validation. A SET is one of `benchmarks/sets.py`, digits or breast_cancer.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pruning_core.config import TrialConfig
 from pruning_core.data import Dataset
 from pruning_core.networks import GATED_MLP
 from pruning_core.progress import kept_most
-from pruning_core.selection.refit import with_inputs, without_pruning
+from pruning_core.selection.refit import best_epoch, with_inputs, without_pruning
 from pruning_core.training import Training, train
 from search.study import load_trial
 
@@ -52,14 +52,19 @@ def on_own_inputs(config: TrialConfig, data: Dataset, selected: Sequence[Sequenc
     return run
 
 
-def measure(config: TrialConfig, data: Dataset) -> tuple[float, float, float]:
-    """Test accuracy of the pruned networks, with their own inputs once more, and refitted."""
+def measure(config: TrialConfig, data: Dataset) -> tuple[float, ...]:
+    """Test accuracy of the pruned networks, with their own inputs once more, and refitted in three ways."""
+    assert data.test is not None
     run = train(config, data.without_test(), SEEDS)
     pruned, selected = accuracy_on_test(run, data), run.selected()
     again = without_pruning(config.used())
     columns = [data.feature_names.index(name) for name in kept_most(selected, len(selected[0]))]
     refit = train(again, data.without_test(), SEEDS, with_inputs(columns, GATED_MLP))
-    return pruned, accuracy_on_test(on_own_inputs(again, data, selected), data), accuracy_on_test(refit, data)
+    test_E = [float(np.mean(refit.accuracy(data.test))) for _ in refit]
+    validation_ER = refit.history.array("pruned_accuracy")
+    ends = (best_epoch(validation_ER), len(test_E), int(validation_ER.mean(1).argmax()) + 1)
+    own = accuracy_on_test(on_own_inputs(again, data, selected), data)
+    return pruned, own, *(test_E[end - 1] for end in ends)
 
 
 def main() -> None:
@@ -69,8 +74,8 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 4, 8])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| data | folds | pruned | own inputs | refit |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| data | folds | pruned | own inputs | refit | for all epochs | best on validation |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sets:
             path = write_set(name, Path(folder)) if name in KINDS else HERE / f"{name}.yaml"
@@ -79,8 +84,8 @@ def main() -> None:
                 for split in options.splits:
                     study, config = load_trial(path, [f"data.split_seed={split}"])
                     found.append(measure(config.model_copy(update={"folds": folds or None}), study.load_data()))
-                pruned, own, refit = 100 * np.mean(found, axis=0)
-                print(f"| {name} | {folds or '–'} | {pruned:.1f} | {own:.1f} | {refit:.1f} |", flush=True)
+                cells = " | ".join(f"{mean:.1f}" for mean in 100 * np.mean(found, axis=0))
+                print(f"| {name} | {folds or '–'} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A search as users run it: a process in a folder, and what Optuna, Tune and MLflow say about it."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -7,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 from users_shell import users_environment
+
+from search.cli import main
 
 TRIALS = 6
 STUDY = f"""
@@ -48,8 +50,17 @@ class Workplace:
         )
 
     def run(self, *arguments: str) -> dict[str, Any]:
+        """The search to its end, in this process: a process of its own takes ten seconds to import what it needs."""
+        with contextlib.chdir(self.folder):
+            assert main(["search", "wine.yaml", "--json", "result.json", *arguments]) == 0
+        return self.result()
+
+    def run_as_process(self, *arguments: str) -> dict[str, Any]:
         out, err = (process := self.start(*arguments)).communicate(timeout=240)
         assert process.returncode == 0, out + err
+        return self.result()
+
+    def result(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "result.json").read_text()))
 
     def optuna(self, label: str = "wine") -> list[FrozenTrial]:
@@ -61,7 +72,7 @@ class Workplace:
         """Looks without Optuna, which would create what the search is only just creating itself."""
         database = self.folder / "runs" / "optuna.db"
         try:
-            with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
                 return bool(connection.execute("SELECT count(*) FROM trials").fetchone()[0])
         except sqlite3.OperationalError:
             return False
@@ -124,9 +135,9 @@ def finished(trials: list[FrozenTrial]) -> dict[int, FrozenTrial]:
     return {t.number: t for t in trials if t.state.is_finished()}
 
 
-def a_workplace(folder: Path, empty_store: Path) -> Workplace:
-    """One with the study of wine, and MLflow's tables, which take seconds to make."""
-    (folder / "wine.yaml").write_text(STUDY)
+def a_workplace(folder: Path, empty_store: Path, study: str = STUDY) -> Workplace:
+    """One with a study of wine, and MLflow's tables, which take seconds to make."""
+    (folder / "wine.yaml").write_text(study)
     (folder / "runs").mkdir()
     shutil.copy(empty_store, folder / "runs" / "mlflow.db")
     return Workplace(folder)

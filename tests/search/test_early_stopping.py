@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from workplace import Workplace
+from workplace import a_workplace
 
 from search.study.early_stopping import STOPPING_RULES
 
@@ -30,9 +30,10 @@ search: {{trials: 6, sampler: grid, confirm_seeds: 1}}
         if rule.ray
     ],
 )
-def test_the_worse_of_six_trials_are_stopped_and_the_search_ends_well(rule: str, tmp_path: Path) -> None:
-    (tmp_path / "wine.yaml").write_text(STUDY)
-    workplace = Workplace(tmp_path)
+def test_the_worse_of_six_trials_are_stopped_and_the_search_ends_well(
+    rule: str, tmp_path: Path, empty_store: Path
+) -> None:
+    workplace = a_workplace(tmp_path, empty_store, STUDY)
     result = workplace.run("--set", f"search.early_stopping={rule}")
     workplace.assert_agreement(6)
     trials, (_, children) = workplace.optuna(), workplace.mlflow()

@@ -1,13 +1,13 @@
 """A search that finds its n, as users run it: the curve, what is told of it, and that it is trained once."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from users_shell import users_environment
+
+from search.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +23,22 @@ search: {trials: 2, confirm_seeds: 2}
 """
 
 
-def run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "search", *arguments],
-        cwd=folder, env=users_environment(), capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command in a folder of its own; what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def told(*arguments: str) -> str:
+        capfd.readouterr()
+        assert main([*arguments]) == 0
+        return capfd.readouterr().out
+
+    return told
 
 
-def test_auto_finds_n_once_and_the_search_goes_on_with_it(tmp_path: Path) -> None:
+def test_auto_finds_n_once_and_the_search_goes_on_with_it(tmp_path: Path, run: Callable[..., str]) -> None:
     (tmp_path / "cellar.yaml").write_text(STUDY)
-    told = run(tmp_path, "search", "cellar.yaml", "--json", "result.json")
+    told = run("search", "cellar.yaml", "--json", "result.json")
     result = json.loads((tmp_path / "result.json").read_text())
     curve, chosen = result["keep"]["curve"], result["keep"]["chosen"]
     assert [curve[0]["keep"], curve[-1]["keep"]] == [1, 12]
@@ -55,12 +59,12 @@ def test_auto_finds_n_once_and_the_search_goes_on_with_it(tmp_path: Path) -> Non
     assert json.loads((artifacts / "study.json").read_text())["data"]["keep"] == chosen
     assert "keep: auto" in (artifacts / "study.yaml").read_text()
 
-    again = run(tmp_path, "search", "cellar.yaml", "--resume", "--json", "again.json")
+    again = run("search", "cellar.yaml", "--resume", "--json", "again.json")
     assert "trying" not in again
     assert json.loads((tmp_path / "again.json").read_text())["keep"] == result["keep"]
-    assert "are in MLflow" in run(tmp_path, "sync", "cellar.yaml")
+    assert "are in MLflow" in run("sync", "cellar.yaml")
 
-    run(tmp_path, "report", "cellar")
+    run("report", "cellar")
     page = (tmp_path / "runs" / "reports" / "cellar.html").read_text()
     assert "How many inputs are enough" in page
     assert f"keep: {chosen}" in page, "the study on the page confirms it"

@@ -20,7 +20,7 @@ def workplace(tmp_path: Path, empty_store: Path) -> Workplace:
 
 
 def test_a_search_from_start_to_end(workplace: Workplace) -> None:
-    result = workplace.run()
+    result = workplace.run_as_process()
     workplace.assert_agreement(TRIALS)
     assert result["trials"] == TRIALS
     assert sum(entry["trials"] for entry in result["strategies"].values()) == TRIALS
@@ -105,7 +105,7 @@ def test_what_others_have_set_does_not_keep_a_search_from_running_here(
         monkeypatch.setenv(name, f"{os.environ.get(name, '')}:{value}" if name == "PYTHONPATH" else value)
     monkeypatch.delenv("HOME", raising=False)
     settings = ("--set", "resources=auto", "--set", "search.confirm_seeds=1")
-    assert workplace.run("--trials", "2", *settings)["trials"] == 2
+    assert workplace.run_as_process("--trials", "2", *settings)["trials"] == 2
     workplace.assert_agreement(2)
     assert sorted(path.name for path in workplace.folder.iterdir()) == ["result.json", "runs", "wine.yaml"]
     (parent,), _ = workplace.mlflow()
