@@ -1,8 +1,9 @@
 """A search that maximises another metric than accuracy, from the study file to the page, on weighted rows."""
 
+import contextlib
+import io
 import json
-import subprocess
-import sys
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import torch
 from mlflow.tracking import MlflowClient
 from report_page import Page
 from sklearn.metrics import roc_auc_score
-from users_shell import users_environment
 
 from search.cli import main
 from search.result import SearchResult
 from search.stores.addresses import Stored
 from search.study import load_study
+from search.trials.result import network_of, registered
 
 pytestmark = pytest.mark.slow
 
@@ -58,14 +59,15 @@ def events(rows: int = 600) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
+def searched(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Searched:
     folder = tmp_path_factory.mktemp("events")
+    (folder / "runs").mkdir()
     events().to_csv(folder / "events.csv", index=False)
     (folder / "events.yaml").write_text(STUDY)
-    command = [sys.executable, "-m", "search", "search", "events.yaml", "--json", "events.json"]
-    done = subprocess.run(command, cwd=folder, env=users_environment(), capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "validation and test (AUC)" in done.stdout
+    shutil.copy(empty_store, folder / "runs" / "mlflow.db")
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as told:
+        assert main(["search", "events.yaml", "--json", "events.json"]) == 0
+    assert "validation, test (AUC)" in told.getvalue()
     return Searched(folder, json.loads((folder / "events.json").read_text()))
 
 
@@ -155,8 +157,9 @@ def test_the_page_speaks_of_the_objective_and_shows_the_rejection(searched: Sear
     assert main(["report", "events", "--output", str(searched.output)]) == 0
     page = Page(searched.output / "reports" / "events.html")
     assert {"AUC against speed", "Background rejection", "What the kept inputs look like"} <= set(page.headings)
-    mean = searched.result["strategies"]["stepped"]["test"]["mean"]
-    assert f"the pruned network reaches an AUC of {mean:.3f}" in page.text
+    entry = searched.result["strategies"]["stepped"]
+    mean = registered(entry)["test"]["mean"]
+    assert f"the {network_of(entry)} network reaches an AUC of {mean:.3f}" in page.text
     assert "higgs being the signal" in page.text
     assert "balanced accuracy" in page.text
     assert "The stability of the selection is" in page.text
