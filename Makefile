@@ -12,17 +12,16 @@ help: ## list these targets
 install: $(INSTALLED) ## make .venv with the pinned versions (the other targets do this by themselves)
 
 # The stamp comes last and goes first: a .venv without one was interrupted, and is made anew.
-# PyTorch is its own step, so that the build of it that pip chose here is what the second step finds. Bytecode is left
-# to the first imports: a tenth of the packages' files is ever imported, and to compile them all takes a minute or more.
+# PyTorch is its own step, so that the build of it that pip chose here is what the second step finds.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "deepPP needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) -V 2>/dev/null || echo missing): try make PYTHON=python3.12." >&2; \
 	  exit 1; }
 	@if [ -e $@ ]; then rm $@; else $(PYTHON) -m venv --clear .venv; fi
 	@echo "Installing PyTorch into .venv"
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	@echo "Installing the other dependencies into .venv"
-	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-build-isolation --editable '.[dev,benchmarks]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,benchmarks]'
 	@touch $@
 
 search: $(INSTALLED) ## run the study studies/quick.yaml; its results go to runs/

@@ -1,4 +1,4 @@
-"""A search as users run it: a process in a folder, and what Optuna, Tune and MLflow say about it."""
+"""A search as users run it: the command in a folder, and what Optuna, Tune and MLflow say about it."""
 
 import contextlib
 import json

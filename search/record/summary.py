@@ -252,6 +252,7 @@ def scores(entry: Mapping[str, Any], metric: str) -> dict[str, float | None]:
     parts = [(entry, "test", "test"), (entry, "validation", "confirmed_validation")]
     if refit := entry.get("refit"):
         parts += [(refit, "test", "refit_test"), (refit, "validation", "refit_validation")]
+        found["refit_epochs"] = refit["epochs"]
     for scored, part, prefix in parts:
         for name in (metric, *METRICS):
             values = scored.get(part if name == metric else f"{part}_{name}")

@@ -73,7 +73,7 @@ def strategies(search: SearchRecord) -> Section:
                 ("schedule", schedule(entry["config"]).replace("  ", ", ")),
                 ("keeps", _names(entry["selected"])),
                 ("pruners", _pruners(entry.get("pruners") or {})),
-                ("test part", _beside(entry)),
+                ("test part", _beside(scores)),
                 ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
             ]
         else:

@@ -50,6 +50,7 @@ def test_a_search_from_start_to_end(workplace: Workplace) -> None:
     assert len(won["refit"]["test"]["per_seed"]) == 3
     refitted = children[won["trial"]].data.metrics["refit_test_accuracy"]
     assert refitted == pytest.approx(won["refit"]["test"]["mean"])
+    assert children[won["trial"]].data.metrics["refit_epochs"] == won["refit"]["epochs"] <= 40
 
 
 def test_known_points_come_first_and_strategies_share_the_trials_also_with_two_objectives(workplace: Workplace) -> None:
