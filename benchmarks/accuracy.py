@@ -48,7 +48,7 @@ from search.study import StudyError, load_trial
 from search.study.sections import FIRST_FRESH_SEED
 from search.study.trying import on
 from search.trials.estimate import Estimate, estimate, gap, paired
-from search.trials.result import registered
+from search.trials.result import pruned
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "digits.yaml", HERE / "breast_cancer.yaml")
@@ -177,9 +177,9 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
     seeds = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + len(best["test"]["per_seed"]))
     torch.set_num_threads(study.resources.threads)
     methods: dict[str, dict[str, Any]] = {
-        WINNER: searched(found, registered(best)),
-        RANDOM: searched(drawn, registered(of_random)),
-        PRUNED: searched(found, best),
+        WINNER: searched(found, best),
+        RANDOM: searched(drawn, of_random),
+        PRUNED: searched(found, pruned(best)),
     }
     for method in (DEFAULTS, FULL, *BASELINES):
         say(method)

@@ -20,7 +20,7 @@ from search.trials.checkpoint import search_folder
 from search.trials.network import WINNER, RawNetwork, raw_network, read_network
 from search.trials.overview import Overview
 from search.trials.pareto import pareto_set
-from search.trials.result import at, by_keep, registered
+from search.trials.result import at, by_keep
 from search.trials.trial import Trial
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def largest_class_warnings(result: Mapping[str, Any], data: Dataset) -> list[str
     share, name = float(sizes.max() / sizes.sum()), data.class_names[int(sizes.argmax())]
     warnings = []
     for keep, each in by_keep(result).items():
-        mean = registered(each["strategies"][each["winner"]])["validation"]["mean"] if each["winner"] else 1.0
+        mean = each["strategies"][each["winner"]]["validation"]["mean"] if each["winner"] else 1.0
         if share >= mean:
             warnings.append(
                 f"to answer {name} in every row is right in {100 * share:.1f} % of the validation part, no less than "

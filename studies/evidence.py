@@ -23,6 +23,7 @@ from search.study.sections import FIRST_FRESH_SEED, Resources
 from search.train.confirmation import train_afresh
 from search.train.kit import Contents
 from search.trials.estimate import Estimate, estimate, paired
+from search.trials.result import pruned
 from studies.searches import SAMPLERS, DataSet, Trial, read_result, read_trials
 
 UNITS = (2, 5, 13, 30, 64, 100, 200, 500, 1000)
@@ -161,15 +162,16 @@ def _passes(row: Mapping[str, Any], each: int) -> float | None:
 
 
 def confirmed(output: Path, name: str) -> dict[str, dict[str, Any]]:
-    """The confirmed best trial of each strategy: test accuracy with its interval, completion, epoch, configuration."""
+    """The best of each strategy, without a refit: test accuracy with its interval, completion, epoch, configuration."""
     return {
         strategy: {
             **{"trials": entry["trials"], "completed": entry["completed"], "complete": entry["outcome"]["complete"]},
             **{"epoch": entry["completion_epoch"]["mean"], "config": entry["config"]},
-            **{"validation": entry["validation"]["mean"], "test": estimate(entry["test"]["per_seed"])},
-            "per_seed": entry["test"]["per_seed"],
+            **{"validation": scores["validation"]["mean"], "test": estimate(scores["test"]["per_seed"])},
+            "per_seed": scores["test"]["per_seed"],
         }
         for strategy, entry in read_result(output, name)["strategies"].items()
+        for scores in [pruned(entry)]
     }
 
 
@@ -237,7 +239,7 @@ def samplers(output: Path, seeds: Iterable[int]) -> dict[str, Any]:
             best.append(max((t.accuracy for t in whole), default=0.0))
             feasible.append(float(len(whole)))
             result = read_result(output, name)
-            test.append(result["strategies"][result["winner"]]["test"]["mean"])
+            test.append(pruned(result["strategies"][result["winner"]])["test"]["mean"])
         found[sampler] = {"best": best, "median": float(np.median(best)), "feasible": estimate(feasible)}
         found[sampler] |= {"low": min(best), "high": max(best), "test": estimate(test)}
     difference = paired(found["tpe"]["best"], found["random"]["best"])
@@ -249,7 +251,7 @@ def stopping(output: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for rule in ("hopeless", "none"):
         result = read_result(output, f"stopping_{rule}")
-        won = result["strategies"][result["winner"]]
+        won = pruned(result["strategies"][result["winner"]])
         epochs = sum(t.result["epochs_run"] for t in read_trials(output, f"stopping_{rule}"))
         found[rule] = {"trials": result["trials"], "stopped": result["stopped"], "epochs": epochs}
         found[rule] |= {"validation": won["validation"]["mean"], "test": estimate(won["test"]["per_seed"])}

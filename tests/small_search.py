@@ -1,11 +1,14 @@
 """A small search of wine in a file, run once as a process of its own, for the tests of what is done with its trials.
 
-Those of all pytest workers share it, so none may change it.
+All pytest workers share it, each in a copy of its own: some tests take files away for a moment.
 """
 
+import contextlib
 import functools
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,12 +72,35 @@ class SmallSearch:
 
 @functools.cache
 def small_search(root: Path) -> SmallSearch:
-    """Runs the search below the folder of this pytest, or of all its workers, once in a test session."""
-    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "small_search"
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _search_in(folder)
+    """Runs the search once in a test session; it lies in the folder of this pytest, or of this one of its workers."""
+    folder = root / "small_search"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _search_in(folder)
+        return SmallSearch(folder)
+    first = root.parent / "small_search"
+    with FileLock(first.with_suffix(".lock")):
+        if not first.exists():
+            _search_in(first)
+    _copy_as_if_it_had_run_there(first, folder)
     return SmallSearch(folder)
+
+
+def _copy_as_if_it_had_run_there(first: Path, folder: Path) -> None:
+    """With its own paths in all databases and in all files that are text."""
+    shutil.copytree(first, folder)
+    for file in filter(Path.is_file, folder.rglob("*")):
+        if file.suffix == ".db":
+            with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+                _replace_everywhere(connection, str(first), str(folder))
+        elif b"\0" not in (content := file.read_bytes()):
+            file.write_bytes(content.replace(bytes(first), bytes(folder)))
+
+
+def _replace_everywhere(connection: sqlite3.Connection, old: str, new: str) -> None:
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for _, column, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
+            changed = f"""UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?)"""
+            connection.execute(changed, (old, new, old))
 
 
 def _search_in(folder: Path) -> None:

@@ -80,7 +80,7 @@ class PruningSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     best_params_ : dict
         What the search chose: the strategy, and its hyperparameters that were searched.
     best_score_ : float
-        The score of this configuration on the validation part, a mean over fresh seeds.
+        The score of this configuration on the validation part, a mean over fresh seeds; refitted, if that is better.
     best_index_ : int
         Its trial's place in ``cv_results_``.
     best_estimator_ : PruningClassifier

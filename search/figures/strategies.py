@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pruning_core.metrics import Metric
 from search.figures.style import INK, MUTED, RULE, TEST, VALIDATION, save_quickly
 from search.trials.ranking import merit_of_confirmed
-from search.trials.result import network_of, registered
+from search.trials.result import network_of
 
 DPI = 100
 BESIDE = ("axes fraction", "data")
@@ -43,7 +43,7 @@ def strategy_summary(result: Mapping[str, Any], path: Path, metric: Metric) -> N
 
     for row, name in enumerate(names):
         for part, offset, colour in (("validation", 0.17, VALIDATION), ("test", -0.17, TEST)):
-            _draw_score(left, registered(strategies[name]).get(part), row + offset, colour)
+            _draw_score(left, strategies[name].get(part), row + offset, colour)
     left.set_yticks(range(len(names)), names)
     for row, name in enumerate(names):
         left.annotate(network_of(strategies[name]), (0, row), (-9, -14), xycoords=BESIDE, textcoords="offset points",

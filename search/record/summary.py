@@ -19,7 +19,7 @@ from pruning_core.history import STATES
 from pruning_core.metrics import METRICS
 from pruning_core.progress import DRASTIC, frequencies
 from search.study.objectives import PRUNED, SCORES, metric_name
-from search.trials.result import at, by_keep
+from search.trials.result import at, by_keep, network_of, pruned
 from search.trials.trial import TrialEnding
 
 FILES = ("trial.json", "history.npz", "gates.npz")
@@ -172,7 +172,7 @@ def describe(trial: Mapping[str, Any], note: str) -> str:
 def describe_best(entry: Mapping[str, Any]) -> str:
     completed = f"{entry.get('completed', 0)} of {entry.get('trials', 0)} trials complete"
     accuracies = f"test {spread(entry.get('test'))}, validation {spread(entry.get('validation'))}"
-    return f"{accuracies}, {completed}, run {entry.get('run_id', 'unknown')}"
+    return f"{network_of(entry)}: {accuracies}, {completed}, run {entry.get('run_id', 'unknown')}"
 
 
 def winners(result: Mapping[str, Any]) -> str:
@@ -251,7 +251,8 @@ def scores(entry: Mapping[str, Any], metric: str) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     parts = [(entry, "test", "test"), (entry, "validation", "confirmed_validation")]
     if refit := entry.get("refit"):
-        parts += [(refit, "test", "refit_test"), (refit, "validation", "refit_validation")]
+        for scored, of in ((pruned(entry), "pruned"), (refit, "refit")):
+            parts += [(scored, part, f"{of}_{part}") for part in ("test", "validation")]
         found["refit_epochs"] = refit["epochs"]
     for scored, part, prefix in parts:
         for name in (metric, *METRICS):

@@ -20,6 +20,7 @@ from search.report.blocks import Block, Line, Picture, Section, Table, Text
 from search.report.search_record import SearchRecord
 from search.study import Study
 from search.trials.estimate import count, estimate, gap, listing, paired, points
+from search.trials.result import network_of, pruned
 
 COLOURS = {"full": "#222222", "refitted": "#7A7A7A", "mutual information": "#A6761D", "random forest": "#7570B3"}
 Networks = Mapping[str, Comparison]
@@ -51,13 +52,22 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     return networks
 
 
-def pruned_again(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> NDArray[np.float64]:
+def mistakes_of_winner(
+    search: SearchRecord, networks: Networks, data: Dataset, say: Callable[[str], None]
+) -> NDArray[np.float64]:
     """The share of the confirmation seeds with which the winner is wrong about each of the `sampled_test` rows."""
     best = search.result["strategies"][search.result["winner"]]
+    if network_of(best) == "refitted":
+        return networks["refitted"].mistakes_B
     study = Study.model_validate(search.study)
     seeds = study.search.fresh_seeds[: len(best["test"]["per_seed"])]
     say(f"training the winner again, {count(len(seeds), 'seed')}, to see where it errs")
     return mistakes_of(best["config"], data, seeds, study.network.spec)
+
+
+def _scores(entry: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """On the test and the validation part, a value per seed."""
+    return entry["test"]["per_seed"], entry["validation"]["per_seed"]
 
 
 def _label(name: str, network: Comparison, best: str) -> str:
@@ -98,12 +108,14 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
     best_entry = confirmed[best]
     winners = best_entry["test"]["per_seed"]
     strategies = [s for s in search.strategies if s in confirmed]
-    results = {s: (confirmed[s]["test"]["per_seed"], confirmed[s]["validation"]["per_seed"]) for s in strategies}
+    results = {s: _scores(confirmed[s]) for s in strategies}
     rows = [Row(s, results[s][0], colour_of(s)) for s in strategies]
     for name, network in networks.items():
-        label = _label(name, network, best)
-        results[label] = (network.test, network.validation)
-        rows.append(Row(label, network.test, COLOURS[name]))
+        label, found = _label(name, network, best), (network.test, network.validation)
+        if name == "refitted" and network_of(best_entry) == "refitted":  # the winner's own, which stands above
+            label, found = f"{best} as pruned", _scores(pruned(best_entry))
+        results[label] = found
+        rows.append(Row(label, found[0], COLOURS[name]))
     path, metric = folder / "test.png", search.metric
     scores(path, rows, len(strategies), metric, float(np.mean(networks["full"].test)) if networks else None)
     lines = []
@@ -113,7 +125,7 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
         lines.append(Line(cells, marked=label == best))
     blocks: list[Block] = [
         Text(
-            _verdict(best, winners, networks, metric)
+            _verdict(best, best_entry, networks, metric)
             if networks
             else f"There are no other networks to compare with: {why}."
         ),
@@ -137,8 +149,8 @@ def section(search: SearchRecord, networks: Networks, data: Dataset | None, why:
 def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, data: Dataset | None) -> str:
     """Which of the winner's networks is registered, and how accurate that one is."""
     refitted = model.get("refitted", False)
-    scored, whose = (entry["refit"], "the refitted one") if refitted else (entry, "that")
-    winners = scored["test" if metric == ACCURACY else "test_accuracy"]["per_seed"]
+    whose = "the refitted one" if refitted else "that"
+    winners = entry["test" if metric == ACCURACY else "test_accuracy"]["per_seed"]
     accuracy, test = model["test_accuracy"], data.test if data else None
     rows = len(test.y) if test and test.weight is None else None
     right = f"{points(accuracy)} % of the test {'rows' if rows else 'part'}" + (
@@ -152,17 +164,17 @@ def _model(model: Mapping[str, Any], entry: Mapping[str, Any], metric: Metric, d
     )
 
 
-def _verdict(best: str, winners: Sequence[float], networks: Networks, metric: Metric) -> str:
-    full = networks["full"]
+def _verdict(best: str, entry: Mapping[str, Any], networks: Networks, metric: Metric) -> str:
+    full, winners, as_pruned = networks["full"], entry["test"]["per_seed"], pruned(entry)["test"]["per_seed"]
     if "refitted" not in networks:
         return (
             f"With all gates open the same network reaches {estimate(full.test, metric)}; pruned by {best}, without "
-            f"any retraining, it is {gap(paired(full.test, winners, metric))}."
+            f"any retraining, it is {gap(paired(full.test, as_pruned, metric))}."
         )
     refitted = networks["refitted"]
     sentences = [
         f"With all {len(full.inputs)} inputs the same network reaches {estimate(full.test, metric)}; pruned by {best} "
-        f"to {len(refitted.inputs)}, without any retraining, it is {gap(paired(full.test, winners, metric))}.",
+        f"to {len(refitted.inputs)}, without any retraining, it is {gap(paired(full.test, as_pruned, metric))}.",
         f"Trained from the start on those inputs alone that {best} keeps most often, it reaches "
         f"{estimate(refitted.test, metric).short}.",
     ]
@@ -170,7 +182,7 @@ def _verdict(best: str, winners: Sequence[float], networks: Networks, metric: Me
         other = networks[name]
         sentences.append(
             f"Compared with the inputs that rank highest by {name} ({estimate(other.test, metric).short}), "
-            f"{best} is {gap(paired(other.test, winners, metric))}."
+            f"{best}, {network_of(entry)}, is {gap(paired(other.test, winners, metric))}."
         )
     return " ".join(sentences)
 

@@ -17,7 +17,7 @@ from pruning_core.metrics import ACCURACY, Metric
 from search.report.search_record import SearchRecord
 from search.trials.defaults import verdict
 from search.trials.estimate import count, estimate, gap, listing, paired
-from search.trials.result import network_of, refit_sentence, registered
+from search.trials.result import network_of, refit_sentence
 from search.trials.trial import LoggedTrial
 
 FEWEST_FOR_A_RULE = 5
@@ -100,7 +100,7 @@ def data_name(data: Mapping[str, Any]) -> str:
 
 
 def _victory(best: str, entry: Mapping[str, Any], strategies: int, metric: Metric) -> str:
-    test = registered(entry)["test"]["per_seed"]
+    test = entry["test"]["per_seed"]
     seeds = count(len(test), "fresh seed")
     complete, epoch = entry["outcome"]["complete"], entry["completion_epoch"]["mean"]
     when = f", on average at epoch {epoch:.0f}" if epoch is not None else ""
@@ -130,7 +130,7 @@ def _runner_up(second: str, entry: Mapping[str, Any], first: Mapping[str, Any], 
     if entry["outcome"]["complete"] < first["outcome"]["complete"]:
         facts.append(f"only {100 * entry['outcome']['complete']:.0f} % of its fresh seeds complete")
     for part in ("validation", "test"):
-        behind = paired(registered(first)[part]["per_seed"], registered(entry)[part]["per_seed"], metric)
+        behind = paired(first[part]["per_seed"], entry[part]["per_seed"], metric)
         facts.append(f"{'it is ' if part == 'validation' else ''}{gap(behind)} on the {part} part")
     epoch, other = entry["completion_epoch"]["mean"], first["completion_epoch"]["mean"]
     if epoch is not None and other is not None and round(abs(epoch - other)) > 0:

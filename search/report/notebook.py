@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from search.trials.result import by_keep, network_of, registered
+from search.trials.result import by_keep, network_of
 
 COLUMNS = ("strategy", "n", "trials", "completed", "complete", "epoch", "validation", "test", "network")
 
@@ -38,8 +38,8 @@ def _row(keep: str, name: str, entry: Mapping[str, Any], won: bool) -> str:
         str(entry["completed"]),
         f"{100 * entry['outcome']['complete']:.0f} %",
         "-" if epoch is None else f"{epoch:.0f}",
-        _percent(registered(entry)["validation"]),
-        _percent(registered(entry)["test"]),
+        _percent(entry["validation"]),
+        _percent(entry["test"]),
         network_of(entry),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

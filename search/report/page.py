@@ -176,8 +176,8 @@ def _sections(search: SearchRecord, folder: Path, found: Data, say: Say) -> tupl
     sections.append(report_sections.selection(search, folder, inputs))
     if data:
         sections.append(report_inputs.section(search, data, folder))
-        again = comparison.pruned_again(search, data, say)
-        sections.append(report_regions.section(data, best["selected"], again, networks["full"].mistakes_B, folder))
+        mistakes_B = comparison.mistakes_of_winner(search, networks, data, say)
+        sections.append(report_regions.section(data, best["selected"], mistakes_B, networks["full"].mistakes_B, folder))
     return sections, networks
 
 

@@ -11,6 +11,7 @@ from search.figures.style import colour_of
 from search.report.blocks import Line, Picture, Section, Table
 from search.report.comparison import COLOURS, Networks
 from search.report.search_record import SearchRecord
+from search.trials.result import network_of
 
 SHOWN = (0.3, 0.5, 0.7, 0.9)
 LABELS = {"full": "all inputs", "refitted": "the same inputs, refitted"}
@@ -26,7 +27,8 @@ def section(search: SearchRecord, networks: Networks, data: Dataset, folder: Pat
         folder: for the picture.
     """
     best = str(search.result["winner"])
-    told = search.result["strategies"][best]["roc"]
+    entry = search.result["strategies"][best]
+    told = entry["roc"]
     efficiency = np.array(told["signal_efficiency"])
     curves = {
         best: Curve(
@@ -34,7 +36,8 @@ def section(search: SearchRecord, networks: Networks, data: Dataset, folder: Pat
         )
     }
     for name, network in networks.items():
-        if network.roc:
+        own = name == "refitted" and network_of(entry) == "refitted"
+        if network.roc and not own:
             roc_RK = np.array(network.roc)
             curves[LABELS.get(name, name)] = Curve(roc_RK.mean(0), roc_RK.std(0), COLOURS[name])
     signal = signal_class(data)

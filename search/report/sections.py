@@ -25,7 +25,7 @@ from search.report.search_record import SearchRecord
 from search.report.selection import blocks as selection_blocks
 from search.trials.estimate import count, estimate, listing
 from search.trials.pareto import front
-from search.trials.result import network_of, registered
+from search.trials.result import network_of
 from search.trials.trial import LoggedTrial, schedule
 
 MOST_NAMES = 40
@@ -66,14 +66,13 @@ def strategies(search: SearchRecord) -> Section:
             epoch = entry["completion_epoch"]
             cells += [f"{100 * entry['outcome']['complete']:.0f} %"]
             cells += ["–" if epoch["mean"] is None else f"{epoch['mean']:.0f} ± {epoch['std']:.0f}"]
-            scores = registered(entry)
-            cells += [estimate(scores[part]["per_seed"], search.metric).short for part in ("validation", "test")]
+            cells += [estimate(entry[part]["per_seed"], search.metric).short for part in ("validation", "test")]
             cells += [network_of(entry)]
             details = [
                 ("schedule", schedule(entry["config"]).replace("  ", ", ")),
                 ("keeps", _names(entry["selected"])),
                 ("pruners", _pruners(entry.get("pruners") or {})),
-                ("test part", _beside(scores)),
+                ("test part", _beside(entry)),
                 ("MLflow run", f"{entry['run_id']} (trial {entry['trial']})"),
             ]
         else:

@@ -17,7 +17,7 @@ from search.terminal.screen import console, metric_of, percent, plain_table, war
 from search.trials.defaults import verdict
 from search.trials.enough import Curve, sentence
 from search.trials.overview import Overview
-from search.trials.result import at, by_keep, network_of, refit_sentence, registered
+from search.trials.result import at, by_keep, network_of, refit_sentence
 from search.trials.trial import Trial, fitting, schedule
 from search.trials.watcher import Watcher
 
@@ -250,7 +250,7 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
     table = plain_table("  strategy", *n, ">completed", ">complete", ">epoch", ">validation", ">test", ">network")
     for keep, part in each.items():
         for name, entry in part["strategies"].items():
-            epoch, scores = entry["completion_epoch"]["mean"], registered(entry)
+            epoch = entry["completion_epoch"]["mean"]
             won = name == part["winner"]
             table.add_row(
                 Text(("* " if won else "  ") + name, style="bold green" if won else ""),
@@ -258,8 +258,8 @@ def show_result(result: Mapping[str, Any], study: Study, stored: Stored) -> None
                 f"{entry['completed']} of {entry['trials']}",
                 percent(entry["outcome"]["complete"]),
                 "-" if epoch is None else f"{epoch:.0f}",
-                metric.text(scores["validation"]["mean"], scores["validation"]["std"]),
-                metric.text(scores["test"]["mean"], scores["test"]["std"]),
+                metric.text(entry["validation"]["mean"], entry["validation"]["std"]),
+                metric.text(entry["test"]["mean"], entry["test"]["std"]),
                 network_of(entry),
             )
     console.print(table)

@@ -77,11 +77,14 @@ class Confirmed:
         return self.refit if self.refit and better else self
 
     def as_json(self) -> dict[str, Any]:
-        """The confirmation's part of a strategy's entry in `deeppp search --json`."""
+        """The confirmation's part of a strategy's entry in `deeppp search --json`; its scores are those of `result`."""
+        counts = self.result()
         return {
             "config": self.config,
             "trial": self.trial.number,
-            **self._scores(),
+            **counts._scores(),
+            "network": "pruned" if counts is self else "refitted",
+            "pruned": self._scores(),
             **({"refit": {**self.refit._scores(), "epochs": self.refit.config["epochs"]}} if self.refit else {}),
             "outcome": self.outcome,
             "completion_epoch": _epochs(self.completion_epochs),
@@ -89,7 +92,7 @@ class Confirmed:
             "selection_frequency": frequencies(self.selected),
             "above_defaults": self.above_defaults,
             **({"pruners": self.pruners} if self.pruners else {}),
-            **({"roc": self._roc()} if self.roc else {}),
+            **({"roc": counts._roc()} if counts.roc else {}),
         }
 
     def _scores(self) -> dict[str, Any]:

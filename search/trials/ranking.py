@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from search.trials.result import registered
 from search.trials.trial import Trial
 
 AnyTrial = TypeVar("AnyTrial", bound=Trial)
@@ -27,7 +26,7 @@ def merit_of(trial: Trial) -> Merit:
 
 def merit_of_confirmed(entry: Mapping[str, Any]) -> Merit:
     """The merit of an entry of `strategies` in `deeppp search --json`, with its fresh seeds, refitted or not."""
-    return merit(entry["outcome"]["complete"], registered(entry)["validation"]["mean"])
+    return merit(entry["outcome"]["complete"], entry["validation"]["mean"])
 
 
 def ranked(trials: Sequence[AnyTrial]) -> list[AnyTrial]:

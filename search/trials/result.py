@@ -53,15 +53,15 @@ def saved_result(folder: Path) -> tuple[dict[str, Any], SearchEnding]:
     return saved["result"], next(e for e in get_args(SearchEnding) if e == saved["ending"])
 
 
-def registered(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The scores of an entry of `strategies`: of its pruned networks or the refitted ones, the better on validation."""
-    refit = entry.get("refit")
-    return refit if refit and refit["validation"]["mean"] >= entry["validation"]["mean"] else entry
-
-
 def network_of(entry: Mapping[str, Any]) -> str:
-    """Whose scores `registered` gives: "refitted" or "pruned"."""
-    return "pruned" if registered(entry) is entry else "refitted"
+    """Whose scores an entry of `strategies` has: "refitted" or "pruned", the better network on validation."""
+    return str(entry.get("network", "pruned"))
+
+
+def pruned(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scores of the networks that learnt while gates closed, which an entry of an early search has itself."""
+    scores: Mapping[str, Any] = entry.get("pruned", entry)
+    return scores
 
 
 def refit_sentence(entry: Mapping[str, Any], metric: Metric) -> str:
@@ -79,5 +79,6 @@ def refit_sentence(entry: Mapping[str, Any], metric: Metric) -> str:
 
     return (
         f"Refitted, that is trained from the start on the {len(entry['selected'])} inputs that most seeds keep "
-        f"({refit['epochs']} epochs), it reaches {scores(refit)}; as it was pruned, {scores(entry)} (mean ± std)."
+        f"({refit['epochs']} epochs), it reaches {scores(refit)}; as it was pruned, {scores(pruned(entry))} "
+        "(mean ± std)."
     )

@@ -47,10 +47,14 @@ def test_a_search_from_start_to_end(workplace: Workplace) -> None:
         assert entry["run_id"] == children[entry["trial"]].info.run_id
     won = result["strategies"][result["winner"]]
     assert won["outcome"]["complete"] == 1
-    assert len(won["refit"]["test"]["per_seed"]) == 3
-    refitted = children[won["trial"]].data.metrics["refit_test_accuracy"]
-    assert refitted == pytest.approx(won["refit"]["test"]["mean"])
-    assert children[won["trial"]].data.metrics["refit_epochs"] == won["refit"]["epochs"] <= 40
+    networks = {"pruned": won["pruned"], "refitted": won["refit"]}
+    assert won["test"] == networks[won["network"]]["test"]
+    assert won["validation"]["mean"] == max(network["validation"]["mean"] for network in networks.values())
+    logged = children[won["trial"]].data.metrics
+    for name, scores in (("test", won), ("pruned_test", won["pruned"]), ("refit_test", won["refit"])):
+        assert len(scores["test"]["per_seed"]) == 3
+        assert logged[f"{name}_accuracy"] == pytest.approx(scores["test"]["mean"])
+    assert logged["refit_epochs"] == won["refit"]["epochs"] <= 40
 
 
 def test_known_points_come_first_and_strategies_share_the_trials_also_with_two_objectives(workplace: Workplace) -> None:

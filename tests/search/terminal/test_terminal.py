@@ -48,12 +48,13 @@ def test_members_of_the_pareto_front_stand_with_their_runs(capfd: pytest.Capture
     assert "Pareto" not in shown(alone, 2, capfd)
 
 
-def test_the_network_that_is_better_on_validation_has_the_row(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_row_names_the_network_whose_scores_it_has(capfd: pytest.CaptureFixture[str]) -> None:
     (entry,) = (won := part(0.9, []))["strategies"].values()
-    entry["refit"] = {"validation": accuracy(0.94), "test": accuracy(0.91), "epochs": 30}
-    assert "* stepped 3 of 5 100.0 % 21 94.0 ± 1.0 % 91.0 ± 1.0 % refitted" in shown(won, 2, capfd)
-    entry["refit"]["validation"] = accuracy(0.89)
     assert "* stepped 3 of 5 100.0 % 21 90.0 ± 1.0 % 90.0 ± 1.0 % pruned" in shown(won, 2, capfd)
+    entry["pruned"] = {"validation": accuracy(0.9), "test": accuracy(0.9)}
+    entry["refit"] = {"validation": accuracy(0.94), "test": accuracy(0.91), "epochs": 30}
+    entry |= {**entry["refit"], "network": "refitted"}
+    assert "* stepped 3 of 5 100.0 % 21 94.0 ± 1.0 % 91.0 ± 1.0 % refitted" in shown(won, 2, capfd)
 
 
 def test_of_several_n_each_has_its_lines(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,9 @@ def test_it_gives_both_parts_and_nothing_where_there_was_none() -> None:
         part: {"mean": mean, "std": 0.004, "per_seed": [mean]} for part, mean in (("test", 0.95), ("validation", 0.97))
     }
     pruned = {part: {"mean": 0.9, "std": 0.01, "per_seed": [0.9]} for part in scores}
-    said = refit_sentence({**pruned, "selected": ["a", "b"], "refit": {**scores, "epochs": 40}}, ACCURACY)
+    said = refit_sentence(
+        {**scores, "pruned": pruned, "selected": ["a", "b"], "refit": {**scores, "epochs": 40}}, ACCURACY
+    )
     assert said.endswith(
         "the 2 inputs that most seeds keep (40 epochs), "
         "it reaches 95.0 ± 0.4 % on test, 97.0 ± 0.4 % on validation; "
