@@ -87,7 +87,7 @@ def test_a_study_from_python_is_checked_like_a_file(data: Dataset, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_that_runs_out_of_hours_ends_with_a_confirmed_winner(tmp_path: Path, data: Dataset) -> None:
     search = {**STUDY["search"], "trials": 10_000, "hours": 0.01}  # type: ignore[dict-item]
     result = run_study({**STUDY, "search": search}, data, output=tmp_path, progress=False)

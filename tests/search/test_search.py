@@ -98,6 +98,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.long
 def test_what_others_have_set_does_not_keep_a_search_from_running_here(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
