@@ -4,14 +4,16 @@
 
 Sixteen replicas train by the defaults, without folds (0) or in K of them. Prints, in per cent on test, means over the
 splits: the networks that learnt while gates closed (pruned); each replica trained from the start on the inputs that it
-kept itself (own inputs); and all of them on the n inputs that most of them kept, as a search has it (refit), for all
-epochs, and for the number that is best on validation. A SET is one of `benchmarks/sets.py`, digits or breast_cancer.
+kept itself (own inputs); and all of them on the n inputs that most of them kept: as a search has it (refit), for all
+epochs, and for the number that is best on validation; with a step that falls to 0 over the second half of them; and
+with the weights averaged over it. A SET is one of `benchmarks/sets.py`, digits or breast_cancer.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +54,47 @@ def on_own_inputs(config: TrialConfig, data: Dataset, selected: Sequence[Sequenc
     return run
 
 
+def with_falling_step(run: Training, data: Dataset) -> float:
+    """Trains with a step that falls to 0 over the second half of the epochs."""
+    groups = run.optimizer.groups
+    for record in run:
+        left = min(1.0, 2 * (1 - record.epoch / run.config.epochs))
+        run.optimizer.groups = [replace(group, learning_rate=left * group.learning_rate) for group in groups]
+    return accuracy_on_test(run, data)
+
+
+def with_averaged_weights(run: Training, data: Dataset) -> float:
+    """Trains to the end, and averages the networks' weights over the second half of the epochs."""
+    moving = {name: p for name, p in run.replicas.parameters.items() if name not in run.replicas.pruner_parameters}
+    late = [
+        {name: p.detach().clone() for name, p in moving.items()}
+        for record in run
+        if record.epoch > run.config.epochs / 2
+    ]
+    with torch.no_grad():
+        for name, parameter in moving.items():
+            parameter.copy_(torch.stack([weights[name] for weights in late]).mean(0))
+    return accuracy_on_test(run, data)
+
+
 def measure(config: TrialConfig, data: Dataset) -> tuple[float, ...]:
-    """Test accuracy of the pruned networks, with their own inputs once more, and refitted in three ways."""
+    """Test accuracy of the pruned networks, with their own inputs once more, and refitted in five ways."""
     assert data.test is not None
     run = train(config, data.without_test(), SEEDS)
     pruned, selected = accuracy_on_test(run, data), run.selected()
     again = without_pruning(config.used())
     columns = [data.feature_names.index(name) for name in kept_most(selected, len(selected[0]))]
-    refit = train(again, data.without_test(), SEEDS, with_inputs(columns, GATED_MLP))
+
+    def begun() -> Training:
+        return train(again, data.without_test(), SEEDS, with_inputs(columns, GATED_MLP))
+
+    refit = begun()
     test_E = [float(np.mean(refit.accuracy(data.test))) for _ in refit]
     validation_ER = refit.history.array("pruned_accuracy")
     ends = (best_epoch(validation_ER), len(test_E), int(validation_ER.mean(1).argmax()) + 1)
     own = accuracy_on_test(on_own_inputs(again, data, selected), data)
-    return pruned, own, *(test_E[end - 1] for end in ends)
+    ways: list[Callable[[Training, Dataset], float]] = [with_falling_step, with_averaged_weights]
+    return pruned, own, *(test_E[end - 1] for end in ends), *(way(begun(), data) for way in ways)
 
 
 def main() -> None:
@@ -74,8 +104,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 4, 8])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| data | folds | pruned | own inputs | refit | for all epochs | best on validation |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    columns = ("pruned", "own inputs", "refit", "all epochs", "best on validation", "falling step", "averaged weights")
+    print(f"| data | folds | {' | '.join(columns)} |")
+    print(f"| --- | ---: |{' ---: |' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sets:
             path = write_set(name, Path(folder)) if name in KINDS else HERE / f"{name}.yaml"

@@ -10,8 +10,8 @@ from search.trials.kept import CANDIDATES
 
 REFIT = 3
 """So many trials takes a refit, which trains for all epochs: others end soon after completion."""
-SECONDS_BESIDE = 10
-"""What the start of the confirmation and the end of a search take besides training."""
+SECONDS_BESIDE = 20
+"""What the start of the command, of the confirmation and the end of a search take besides training."""
 
 
 @dataclass
