@@ -4,12 +4,12 @@
     python benchmarks/accuracy.py [STUDY ...] [--splits 0 1 2 3 4] [--trials 60] [--output DIR] [--json FILE] [--quick]
 
 A STUDY is a file, or one of the generated sets of `benchmarks/sets.py`; by default all of these and two real ones.
-On each split of each study's data a search finds its winner, and so does one of random trials. Each other
-method chooses as many inputs from the training part; the winner's network, with plain inputs in place of gates, is then
-trained on these alone: the same optimiser, rows, batches and seeds, and as many epochs as a search's refit would take
-(`best_epoch`). A search's own network is the one that it registers, refitted or not. The test part is read once for
-each. A finished split in DIR is not repeated, so a run can be stopped and started again; after a change take another
-DIR.
+On each split of each study's data a search finds its winner, and so does one of random trials. Each other method
+chooses as many inputs from the rows that are not test, as a search does; the winner's network, with plain inputs in
+place of gates, is then trained on these alone: the same optimiser, rows, batches and seeds, and as many epochs as a
+search's refit would take (`best_epoch`). A search's own network is the one that it registers, refitted or not. The test
+part is read once for each. A finished split in DIR is not repeated, so a run can be stopped and started again; after a
+change take another DIR.
 """
 
 import argparse
@@ -80,18 +80,19 @@ def search(study: Path, split: int, trials: int, sampler: str, folder: Path) -> 
 
 
 def choose(method: str, data: Dataset, config: TrialConfig) -> list[int]:
-    """The columns that a baseline chooses."""
+    """The columns that a baseline chooses; one that needs no validation part sees all rows that a search sees."""
+    rows = data.pooled() if config.folds else data
     match method:
         case "ANOVA":
-            return by_anova(data, config.keep)
+            return by_anova(rows, config.keep)
         case "mutual information":
-            return by_mutual_information(data, config.keep)
+            return by_mutual_information(rows, config.keep)
         case "random forest":
-            return by_random_forest(data, config.keep)
+            return by_random_forest(rows, config.keep)
         case "RFE":
-            return by_recursive_elimination(data, config.keep)
+            return by_recursive_elimination(rows, config.keep)
         case "L1 path":
-            return by_l1_path(data, config.keep)
+            return by_l1_path(rows, config.keep)
         case "LassoNet":
             return by_lassonet(data, config.keep, config.hidden)
         case _:

@@ -1,7 +1,7 @@
 """Ways to choose inputs that only the benchmarks compare with; those of every report are in `search.report.baselines`.
 
-The training part alone chooses inputs; LassoNet and stochastic gates use the validation part too, as a search does, to
-stop and to set how strongly they are regularised. Rows count by the weights that they have in training; for those that
+The rows that train choose inputs; LassoNet and stochastic gates use the validation part besides, to stop and to set how
+strongly they are regularised. Rows count by the weights that they have in training; for those that
 take no weights, ANOVA and LassoNet, rows are drawn by their weight.
 """
 
@@ -27,7 +27,7 @@ GATE_EPOCHS = 200
 
 
 def by_anova(data: Dataset, keep: int) -> list[int]:
-    """The `keep` inputs whose class means differ most, by the F statistic (scikit-learn, on the training part)."""
+    """The `keep` inputs whose class means differ most, by the F statistic (scikit-learn)."""
     from sklearn.feature_selection import f_classif
 
     return largest(f_classif(*drawn_rows(data))[0], keep)

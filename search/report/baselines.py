@@ -1,8 +1,8 @@
 """What a pruned network is to be compared with: the same network with all of its inputs, and with others.
 
 A comparison trains exactly as the search does, from the same initial weights and in the same order of batches, but
-with gates that are 0 or 1 from the start and never move. The training part alone chooses inputs; its
-rows count by the weights that they have in training.
+with gates that are 0 or 1 from the start and never move. The same rows choose inputs as in the search: the training
+part, or all that are not test where the data is pooled for folds. They count by the weights that they have in training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ def fit(
 
 
 def by_mutual_information(data: Dataset, keep: int) -> list[int]:
-    """The `keep` inputs that tell most about the class, each on its own (scikit-learn, on the training part).
+    """The `keep` inputs that tell most about the class, each on its own (scikit-learn).
 
     Of weighted rows some are drawn by their weight.
     """
@@ -114,7 +114,7 @@ def by_mutual_information(data: Dataset, keep: int) -> list[int]:
 
 
 def by_random_forest(data: Dataset, keep: int) -> list[int]:
-    """The `keep` most important inputs of a random forest (scikit-learn, impurity, on the training part)."""
+    """The `keep` most important inputs of a random forest (scikit-learn, impurity)."""
     from sklearn.ensemble import RandomForestClassifier
 
     x, y, weight = training_rows(data)
@@ -123,36 +123,40 @@ def by_random_forest(data: Dataset, keep: int) -> list[int]:
 
 
 def training_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """The training part as arrays; of very many rows or inputs, as many rows as can be ranked in minutes.
+    """The rows that train, as arrays; of very many rows or inputs, as many rows as can be ranked in minutes.
 
     The last one is the rows' weight, None where all count alike.
     """
-    x, y, weight = data.train.x.cpu().numpy(), data.train.y.cpu().numpy(), _weight(data)
+    x, y, weight = _rows(data)
     rows = np.random.default_rng(0).permutation(len(y))[: _enough(x)]
     return x[rows], y[rows], None if weight is None else weight[rows]
 
 
 def drawn_rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Rows of the training part for a method that takes no weights, drawn by their weight.
+    """Rows that train, for a method that takes no weights, drawn by their weight.
 
     None is drawn twice: the nearest neighbours of a row would be its own copies. So that heavy rows are drawn more
     often than light ones, they are at most half as many as there are effectively, (sum of w)^2 / sum of w^2.
     """
-    weight = _weight(data)
+    x, y, weight = _rows(data)
     if weight is None:
         x, y, _ = training_rows(data)
         return x, y
-    x, y = data.train.x.cpu().numpy(), data.train.y.cpu().numpy()
     count = max(1, min(_enough(x), int(weight.sum() ** 2 / (weight**2).sum() / 2)))
     rows = np.random.default_rng(0).choice(len(y), count, replace=False, p=weight / weight.sum())
     return x[rows], y[rows]
 
 
-def _weight(data: Dataset) -> NDArray[Any] | None:
-    """The weights of the training part as training takes them, None where all are alike."""
-    given = data.training_weight(data.train)
-    weight = None if given is None else given.double().cpu().numpy()
-    return None if weight is None or (weight == weight[0]).all() else weight
+def _rows(data: Dataset) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """All rows that train, and their weights as training takes them, None where all are alike."""
+    part = data.pool or data.train
+    x, y, given = part.x.cpu().numpy(), part.y.cpu().numpy(), data.training_weight(part)
+    if given is None:
+        return x, y, None
+    weight = given.double().cpu().numpy()
+    counts = weight > 0  # in a pool there may be others, which no replica trains on
+    x, y, weight = x[counts], y[counts], weight[counts]
+    return x, y, None if (weight == weight[0]).all() else weight
 
 
 def _enough(x: NDArray[Any]) -> int:

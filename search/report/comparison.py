@@ -41,8 +41,9 @@ def compare(search: SearchRecord, data: Dataset, say: Callable[[str], None]) -> 
     if keep:
         say("ranking the inputs by mutual information and by a random forest")
         choices["refitted"] = [data.feature_names.index(name) for name in best["selected"]]
-        choices["mutual information"] = by_mutual_information(data, keep)
-        choices["random forest"] = by_random_forest(data, keep)
+        rows = data.pooled() if study.training.known_folds else data
+        choices["mutual information"] = by_mutual_information(rows, keep)
+        choices["random forest"] = by_random_forest(rows, keep)
     seeds = study.search.fresh_seeds[: len(best["test"]["per_seed"])]
     networks = {}
     for name, columns in choices.items():

@@ -69,6 +69,13 @@ def test_rankings_read_the_training_part_only(data: Dataset) -> None:
         assert ranking(data, 3) == ranking(shuffled, 3) == [0, 1, 2]
 
 
+def test_in_folds_rankings_read_all_rows_but_those_of_the_test_part(data: Dataset) -> None:
+    noise = torch.randn(210, 12, generator=torch.Generator().manual_seed(1))
+    said_elsewhere = replace(data, train=Part(noise, data.train.y), test=None)
+    for ranking in (by_mutual_information, by_random_forest):
+        assert ranking(said_elsewhere.pooled(), 3) == [0, 1, 2] != ranking(said_elsewhere, 3)
+
+
 def test_comparisons_have_the_seeds_of_the_confirmation(tmp_path: Path) -> None:
     make_search(tmp_path, 12)
     search = read_search("made", Stored(tmp_path))
