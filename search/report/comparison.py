@@ -203,6 +203,7 @@ def _caption(seeds: int, networks: Networks, data: Dataset | None, metric: Metri
             "points to each, mostly in common."
         )
     return (
-        f"{shown} The dashed line is the full network. The networks in the lower group see their inputs from the start "
-        f"and train for all epochs, from the same initial weights in the same batches.{sampling}"
+        f"{shown} The dashed line is the full network. The networks in the lower group see their inputs from the start, "
+        "except where one is named as it was pruned; all have the same initial weights and the same batches."
+        f"{sampling}"
     )
