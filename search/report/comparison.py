@@ -203,7 +203,6 @@ def _caption(seeds: int, networks: Networks, data: Dataset | None, metric: Metri
             "points to each, mostly in common."
         )
     return (
-        f"{shown} The dashed line is the full network. The networks in the lower group see their inputs from the start, "
-        "except where one is named as it was pruned; all have the same initial weights and the same batches."
-        f"{sampling}"
+        f"{shown} The dashed line is the full network. Networks in the lower group see their inputs from the start, "
+        f"but for one as it was pruned; all have the same initial weights and the same batches.{sampling}"
     )
