@@ -35,12 +35,16 @@ def make_sampler(study: Study, name: str, seed: int, conditional: bool) -> optun
         seed: of its random numbers.
         conditional: whether trials of the arm differ in which hyperparameters they have.
     """
-    startup = max(4, min(10, study.search.trials // len(study.arms) // 3))
     kind = SAMPLERS[name]
     made: optuna.samplers.BaseSampler = getattr(optuna.samplers, kind.optuna)(
-        seed=seed, **kind.options(Arm(conditional, startup))
+        seed=seed, **kind.options(Arm(conditional, startup(study)))
     )
     return made
+
+
+def startup(study: Study) -> int:
+    """How many trials of an arm are drawn at random before its sampler learns."""
+    return max(4, min(10, study.search.trials // len(study.arms) // 3))
 
 
 def first_points(study: Study) -> list[Point]:
@@ -93,8 +97,10 @@ class Optimiser:
         for point in points[len(past) :]:
             self.memory.enqueue_trial(point)
 
-    def ask(self) -> Proposal:
-        """The next point."""
+    def ask(self, wanted: Point | None = None) -> Proposal:
+        """The next point: the one that is wanted, unless it was tried, or one of the sampler's."""
+        if wanted:
+            self.memory.enqueue_trial({k: v for k, v in wanted.items() if k not in self.fixed}, skip_if_exists=True)
         if self.hands_over and len(self.memory.get_trials(deepcopy=False)) >= self.hands_over[0]:
             self.memory.sampler = self._sampler(self.hands_over[1])
             self.hands_over = None

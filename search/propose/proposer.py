@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.propose.ledger import Ledger
+from search.propose.lending import Lending
 from search.propose.optimiser import Optimiser, budget, first_points
 from search.propose.private import Told, add_reports
 from search.propose.reading import COMPLETE, CONSTRAINT, EPOCHS, ERROR, NODE, STANDARD_ERROR, STOPPED
@@ -55,12 +56,15 @@ class Proposer:
         self.points = Counter(study.arm(point) for point in points)
         self.arms = [*start.points, *(arm for arm in study.arms if arm not in start.points)]
         self.budget = budget(study)
+        self.lending = Lending(study)
         self.running: dict[int, optuna.Trial] = {}
         self.orphans: deque[FrozenTrial] = deque()
         past: dict[str, list[FrozenTrial]] = {arm: [] for arm in study.arms}
         for trial in ledger.entries:
             past[study.arm(trial.params)].append(trial)
-            if not trial.state.is_finished():
+            if trial.state.is_finished():
+                self.lending.ended(ledger.trial(trial.number))
+            else:
                 self.orphans.append(trial)
         self.created = Counter({arm: len(trials) for arm, trials in past.items()})
         self.optimisers = {
@@ -78,7 +82,7 @@ class Proposer:
         if not self.left() or not self.pace.may_begin(len(self.running)):
             return None
         arm = min(self.open_arms(), key=lambda a: self.created[a])
-        proposal = self.optimisers[arm].ask()
+        proposal = self.optimisers[arm].ask(self.lending.point(arm, self.created[arm]))
         number = self.ledger.begin(proposal.values, proposal.distributions)
         self.running[number] = proposal.trial
         self.created[arm] += 1
@@ -147,7 +151,9 @@ class Proposer:
     def _end(self, number: int, told: Told) -> None:
         """Tells the ledger, then the optimiser."""
         self.ledger.end(number, told)
-        self.plateau.ended(self.ledger.trial(number))
+        over = self.ledger.trial(number)
+        self.plateau.ended(over)
+        self.lending.ended(over)
         trial = self.running.pop(number)
         add_reports(trial, told.reports)
         for name, value in told.constraints.items():

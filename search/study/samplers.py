@@ -23,6 +23,7 @@ class SamplerKind:
         several_objectives: whether it can maximise one and minimise another.
         hands_over: after how many trials of an arm another sampler takes over, and which; None for never.
         whole_grid: whether the points of the study's grid are tried, and nothing else.
+        learns: whether what it proposes depends on how trials ended.
     """
 
     optuna: str
@@ -30,6 +31,7 @@ class SamplerKind:
     several_objectives: bool = True
     hands_over: tuple[int, str] | None = None
     whole_grid: bool = False
+    learns: bool = True
 
 
 SAMPLERS: dict[str, SamplerKind] = {
@@ -46,7 +48,7 @@ SAMPLERS: dict[str, SamplerKind] = {
     # (benchmarks/README).
     "gp": SamplerKind("GPSampler", lambda arm: {"n_startup_trials": arm.startup}, hands_over=(100, "tpe")),
     "cmaes": SamplerKind("CmaEsSampler", lambda arm: {"n_startup_trials": arm.startup}, several_objectives=False),
-    "random": SamplerKind("RandomSampler"),
-    "qmc": SamplerKind("QMCSampler", lambda arm: {"scramble": True}),
-    "grid": SamplerKind("RandomSampler", whole_grid=True),
+    "random": SamplerKind("RandomSampler", learns=False),
+    "qmc": SamplerKind("QMCSampler", lambda arm: {"scramble": True}, learns=False),
+    "grid": SamplerKind("RandomSampler", whole_grid=True, learns=False),
 }

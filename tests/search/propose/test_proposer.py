@@ -284,3 +284,19 @@ def test_the_sampler_learns_from_what_was_told(ledger: Ledger) -> None:
         tried.append(abs(math.log(growth / 3)))
         proposer.ended(k, a_report(score=1 - tried[-1]), "here")
     assert sum(tried[-20:]) < 0.5 * sum(tried[2:22])
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_an_arm_tries_its_best_schedule_with_how_the_best_trial_of_all_trains(sampler: str, ledger: Ledger) -> None:
+    proposer = Proposer(a_study(trials=36, sampler=sampler), ledger, TERMS)
+    for k in range(12):
+        ask(proposer)
+        proposer.ended(k, a_report(score=0.5 + 0.01 * k if k != 6 else 0.9), "here")
+    plateaus = [trial for trial in ledger.trials if trial.strategy == "plateau"]
+    best, own = ledger.trial(6), max(plateaus, key=lambda trial: trial.score or 0.0)
+    assert best.strategy == "stepped"
+    number = next(number for number, config in (ask(proposer) for _ in range(3)) if config.strategy == "plateau")
+    tried = ledger.trial(number).params
+    trains, schedule = ("learning_rate", "weight_decay", "label_smoothing"), ("growth", "patience", "plateau_threshold")
+    assert ({n: tried[n] for n in trains} == {n: best.params[n] for n in trains}) == (sampler == "tpe")
+    assert ({n: tried[n] for n in schedule} == {n: own.params[n] for n in schedule}) == (sampler == "tpe")
