@@ -201,14 +201,16 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
 class Compared:
     """One study's methods over its splits: test accuracy, and what it is above the searched winner's, split by split.
 
-    `behind` is how far the winner is behind the best of the seven, `strongest`, and `ahead` the opposite; `gain` by how
-    much it is above the defaults where neither is refitted, `above_random` above the winner of as many random trials.
+    `behind` is how far the winner is behind the best of the seven, `strongest`, and `ahead` the opposite;
+    `above_defaults` by how much it is above the defaults as they are, `gain` where it is not refitted either, and
+    `above_random` above the winner of as many random trials.
     """
 
     splits: int
     test: dict[str, Estimate]
     validation: dict[str, Estimate]
     above_winner: dict[str, Estimate]
+    above_defaults: Estimate
     gain: Estimate
     above_random: Estimate
     strongest: str
@@ -225,13 +227,19 @@ class Compared:
 def compare(splits: Sequence[Mapping[str, Any]]) -> Compared:
     """Puts together what `measure` returned for the splits of one study."""
     test = {method: [split["methods"][method]["test"] for split in splits] for method in METHODS}
+
+    def over(found: Estimate) -> Estimate:
+        """Without the interval of two splits, which is nine standard deviations to each side and says nothing."""
+        return found if len(splits) > 2 else replace(found, half=None)
+
     return Compared(
         splits=len(splits),
-        test={method: estimate(values) for method, values in test.items()},
-        validation={m: estimate([split["methods"][m]["validation"] for split in splits]) for m in METHODS},
-        above_winner={method: paired(values, test[WINNER]) for method, values in test.items()},
-        gain=paired(test[PRUNED], test[DEFAULTS]),
-        above_random=paired(test[WINNER], test[RANDOM]),
+        test={method: over(estimate(values)) for method, values in test.items()},
+        validation={m: over(estimate([split["methods"][m]["validation"] for split in splits])) for m in METHODS},
+        above_winner={method: over(paired(values, test[WINNER])) for method, values in test.items()},
+        above_defaults=over(paired(test[WINNER], test[DEFAULTS])),
+        gain=over(paired(test[PRUNED], test[DEFAULTS])),
+        above_random=over(paired(test[WINNER], test[RANDOM])),
         strongest=max(BASELINES, key=lambda method: sum(test[method])),
     )
 
