@@ -201,27 +201,24 @@ def measure(path: Path, split: int, trials: int, folder: Path) -> dict[str, Any]
 class Compared:
     """One study's methods over its splits: test accuracy, and what it is above the searched winner's, split by split.
 
-    `behind` is how far the winner is behind the best of the seven, `strongest`, and `ahead` the opposite;
-    `above_defaults` by how much it is above the defaults as they are, `gain` where it is not refitted either, and
-    `above_random` above the winner of as many random trials.
+    `behind` is how far the winner is behind the best of the seven, `strongest`, and `gain` by how much it is above the
+    defaults where it is not refitted either.
     """
 
     splits: int
     test: dict[str, Estimate]
     validation: dict[str, Estimate]
     above_winner: dict[str, Estimate]
-    above_defaults: Estimate
     gain: Estimate
-    above_random: Estimate
     strongest: str
 
     @property
     def behind(self) -> Estimate:
         return self.above_winner[self.strongest]
 
-    @property
-    def ahead(self) -> Estimate:
-        return replace(self.behind, mean=-self.behind.mean)
+    def ahead_of(self, method: str) -> Estimate:
+        """How far the winner is ahead of a method."""
+        return replace(self.above_winner[method], mean=-self.above_winner[method].mean)
 
 
 def compare(splits: Sequence[Mapping[str, Any]]) -> Compared:
@@ -237,9 +234,7 @@ def compare(splits: Sequence[Mapping[str, Any]]) -> Compared:
         test={method: over(estimate(values)) for method, values in test.items()},
         validation={m: over(estimate([split["methods"][m]["validation"] for split in splits])) for m in METHODS},
         above_winner={method: over(paired(values, test[WINNER])) for method, values in test.items()},
-        above_defaults=over(paired(test[WINNER], test[DEFAULTS])),
         gain=over(paired(test[PRUNED], test[DEFAULTS])),
-        above_random=over(paired(test[WINNER], test[RANDOM])),
         strongest=max(BASELINES, key=lambda method: sum(test[method])),
     )
 

@@ -4,7 +4,7 @@ A schedule is an arm's own, but step size, weight decay, label smoothing and the
 each arm has too few trials to find good ones alone.
 """
 
-from pruning_core.strategies import STRATEGIES
+from pruning_core.config import strategy_hyperparameters
 from search.propose.optimiser import startup
 from search.study import Study
 from search.study.samplers import SAMPLERS
@@ -40,12 +40,6 @@ class Lending:
         if not self.every or not created or created % self.every or arm not in self.best:
             return None
         own, lender = self.best[arm], max(self.best.values(), key=merit_of)
-        shared = [name for name in own.searched if name in lender.params and not _of_a_strategy(name)]
+        shared = (own.searched.keys() & lender.searched.keys()) - strategy_hyperparameters() - {"alpha"}
         lent = {name: lender.params[name] for name in shared}
         return None if lent.items() <= own.params.items() else {**own.params, **lent}
-
-
-def _of_a_strategy(name: str) -> bool:
-    return name == "alpha" or any(
-        name == hyperparameter.name for strategy in STRATEGIES.values() for hyperparameter in strategy.hyperparameters
-    )
